@@ -1,0 +1,1 @@
+"""Handoff: an HL7v2 broker for care transitions."""
