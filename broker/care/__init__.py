@@ -1,0 +1,1 @@
+"""From facts to what should be so. Floor 3: pure."""
