@@ -1,0 +1,3 @@
+from broker.store.migrations.environment import run
+
+run()
