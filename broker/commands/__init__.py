@@ -1,0 +1,1 @@
+"""The commands, a file a family. Floor 10. `cli.py` puts them together."""
