@@ -23,7 +23,7 @@ WORDS = {
     "slot": "One of 64 ordered queues that the patients are spread over.",
     "patient": "One identity as a hospital numbers it: an authority and its numbers.",
     "person": "The patients that are linked as one. Pages show the person, rows hang on the patient.",
-    "journal": "The append-only store of every frame's bytes: when and whence they came, how they were answered.",
+    "journal": "The append-only store of every frame's bytes: whence they came, how they were answered.",
     "care": "Everything that follows from the journal: notices, encounters, plans, tasks, deliveries, audit.",
     "aside": "What is set aside and waits for a person: refused messages, and those of a paused channel.",
     "cursor": "How far one slot of one stream has been worked.",
