@@ -104,20 +104,16 @@ def acknowledge(header: Header | None, answer: Answer, *, control_id: str, now: 
     echoed byte for byte. With no header (nothing could be read) it is a plain v2.5.1 answer.
     """
     came = header or _NO_HEADER
-    version = _version(came)
-    codec = _codec(came)
-    segments = [_msh(came, answer, control_id, now, version), _msa(came, answer, version)]
-    if version < (2, 5):
-        if answer.problems and answer.code not in ("AA", "CA"):
-            segments.append(_old_err(answer.problems, came.delimiters))
-    else:
-        segments += [_err(problem, came.delimiters) for problem in answer.problems]
-    separator = came.delimiters.field.encode()
-    answered = bytearray()
-    for segment in segments:
-        fields = [part if isinstance(part, bytes) else part.encode(codec, "replace") for part in segment]
-        answered += separator.join(fields).rstrip(separator) + b"\r"
-    return bytes(answered)
+    before_time, before_id, before_echo = _template(came, answer.code)
+    end = b"\r"
+    if answer.problems:
+        end = _why(came, answer)
+    echoed = came.control_id.encode("latin-1", "replace")
+    own_id = escape(control_id, came.delimiters).encode("ascii", "replace")
+    written = format_time(now).encode()
+    if not echoed and end[:1] == b"\r":
+        before_echo = before_echo.removesuffix(came.delimiters.field.encode())
+    return b"".join((before_time, written, before_id, own_id, before_echo, echoed, end))
 
 
 def mode(header: Header) -> Literal["original", "enhanced"]:
@@ -176,29 +172,40 @@ def read_acknowledgement(payload: bytes) -> Acknowledged:
     return Acknowledged(text(msa, 1).strip(), echoed, plain, problems)
 
 
-def _msh(
-    came: Header, answer: Answer, control_id: str, now: datetime, version: tuple[int, ...]
-) -> list[str | bytes]:
-    delimiters = came.delimiters
-    fields = [""] * 22
-    fields[:8] = [
-        "MSH",
-        delimiters.encoding,
-        came.receiving_application,
-        came.receiving_facility,
-        came.sending_application,
-        came.sending_facility,
-        format_time(now),
-        "",
-    ]
-    fields[8] = _message_type(came, version)
-    fields[9] = escape(control_id, delimiters)
-    fields[10] = came.raw(11) or "P"
-    fields[11] = came.raw(12) if came.version else _DEFAULT_VERSION
-    if answer.code[0] == "A" and mode(came) == "enhanced":
-        fields[14], fields[15] = "NE", "NE"
-    fields[17] = came.raw(18)
-    return [field.encode("latin-1", "replace") for field in fields]
+def _template(came: Header, code: AckCode) -> tuple[bytes, bytes, bytes]:
+    """What stands before MSH-7, before MSH-10 and before MSA-2: the same for all messages of a feed."""
+    fields = came.fields
+    key = (fields[1:7], fields[9:10], fields[11:13], fields[15:19], came.old_event, code)
+    found = _templates.get(key)
+    if found is None:
+        if len(_templates) >= _MOST_TEMPLATES:
+            _templates.clear()
+        found = _templates[key] = _make_template(came, code)
+    return found
+
+
+_Key = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...], str, AckCode]
+_templates: dict[_Key, tuple[bytes, bytes, bytes]] = {}
+_MOST_TEMPLATES = 1000
+
+
+def _make_template(came: Header, code: AckCode) -> tuple[bytes, bytes, bytes]:
+    delimiters, separator = came.delimiters, came.delimiters.field
+    endpoints = [came.receiving_application, came.receiving_facility]
+    endpoints += [came.sending_application, came.sending_facility]
+    before_time = separator.join(["MSH", delimiters.encoding, *endpoints, ""])
+    before_id = separator.join(["", "", _message_type(came, _version(came)), ""])
+    after_id = ["", came.raw(11) or "P", came.raw(12) if came.version else _DEFAULT_VERSION, "", ""]
+    if code[0] == "A" and mode(came) == "enhanced":
+        after_id += ["NE", "NE"]  # nobody is to answer an application's answer
+    else:
+        after_id += ["", ""]
+    after_id += ["", came.raw(18)]
+    before_echo = separator.join(after_id).rstrip(separator) + separator.join(["\rMSA", code, ""])
+    before, middle, after = (
+        text.encode("latin-1", "replace") for text in (before_time, before_id, before_echo)
+    )
+    return before, middle, after
 
 
 def _message_type(came: Header, version: tuple[int, ...]) -> str:
@@ -212,17 +219,23 @@ def _message_type(came: Header, version: tuple[int, ...]) -> str:
     return f"ACK{component}{event}{component}ACK"
 
 
-def _msa(came: Header, answer: Answer, version: tuple[int, ...]) -> list[str | bytes]:
-    echoed = came.control_id.encode("latin-1", "replace")
-    fields: list[str | bytes] = ["MSA", answer.code, echoed]
-    if answer.problems and version < (2, 7):
+def _why(came: Header, answer: Answer) -> bytes:
+    """What follows MSA-2 where there are problems: MSA-3 before v2.7, and ERR in the form of the version."""
+    version, delimiters = _version(came), came.delimiters
+    separator = delimiters.field
+    text = ""
+    if version < (2, 7):
         first = answer.problems[0]
-        text = f"{first.where}: {first.text}" if first.where else first.text
-        fields.append(escape(text, came.delimiters))
-    return fields
+        text = separator + escape(f"{first.where}: {first.text}" if first.where else first.text, delimiters)
+    if version >= (2, 5):
+        segments = [_err(problem, delimiters) for problem in answer.problems]
+    else:
+        segments = [_old_err(answer.problems, delimiters)] if answer.code not in ("AA", "CA") else []
+    lines = [text, *(separator.join(segment).rstrip(separator) for segment in segments)]
+    return "".join(line + "\r" for line in lines).encode(_codec(came), "replace")
 
 
-def _err(problem: Problem, delimiters: Delimiters) -> list[str | bytes]:
+def _err(problem: Problem, delimiters: Delimiters) -> list[str]:
     """ERR of v2.5 and later: location, code, severity, a sentence for people."""
     mark = delimiters.component
     code = mark.join([problem.code, escape(CONDITIONS.get(problem.code, ""), delimiters), "HL70357"])
@@ -231,7 +244,7 @@ def _err(problem: Problem, delimiters: Delimiters) -> list[str | bytes]:
     return ["ERR", "", location, code, problem.severity, "", "", "", escape(text, delimiters)]
 
 
-def _old_err(problems: tuple[Problem, ...], delimiters: Delimiters) -> list[str | bytes]:
+def _old_err(problems: tuple[Problem, ...], delimiters: Delimiters) -> list[str]:
     """ERR-1 up to v2.4: segment, its number, field, and the code, a repetition for each problem."""
     component, sub = delimiters.component, delimiters.subcomponent or " "
     places = []

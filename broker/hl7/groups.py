@@ -175,8 +175,17 @@ class View:
                     yield at
 
     def _find(self, name: str) -> list[str]:
+        root = self.root
+        if self._index is None and name != "NTE":
+            try:
+                at = root.segment_names.index(name, self.start, self.stop)
+            except ValueError:
+                pass
+            else:
+                self._first[name] = found = root.fields(at)
+                return found
         places = self._at(name)
-        self._first[name] = found = self.root.fields(places[0]) if places else _NOTHING
+        self._first[name] = found = root.fields(places[0]) if places else _NOTHING
         return found
 
     def _at(self, name: str) -> Sequence[int]:

@@ -143,7 +143,7 @@ def header(frame: bytes) -> Header:
     if frame.find(b"MSH", begin + 3) >= 0 and _ANOTHER.search(frame, begin + 3):
         raise _several(frame, begin, line)
     found = _read(line, frame, begin)
-    if not found.message_type:
+    if not found.raw(9)[:1].isalnum() and not found.message_type:
         raise Unreadable(
             "no message type is named", code="missing", where="MSH-9", ack_code="101", partial=found
         )
@@ -194,7 +194,7 @@ def _read(line: str, frame: bytes, begin: int) -> Header:
         error.value = line[:80]
         raise
     found = Header(delimiters, ("MSH", separator, encoding, *rest))
-    if found.version in _OLD and not found.part(9, 2):
+    if found.raw(12)[:3] in _OLD and found.version in _OLD and not found.part(9, 2):
         return Header(delimiters, found.fields, _event_of_evn(frame, begin, separator))
     return found
 

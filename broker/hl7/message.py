@@ -27,7 +27,9 @@ NULL = '""'
 
 _BLANK = "\x00\t\n\v\f\r\x1a\x1c \ufeff"
 _NAME = re.compile("[A-Za-z][A-Za-z0-9]{2}")
-_KNOWN: dict[str, str] = {}  # names that were met, as they are written here
+_KNOWN: dict[
+    str, dict[str, str]
+] = {}  # by separator: beginnings of segments that were met ("PID|"), and names
 _MOST_KNOWN = 4096
 
 
@@ -109,22 +111,37 @@ class Message(View):
             text, odd = _with_cr(text, separator)
             if odd:
                 warnings.append("lf_ends")
-        if text.count("\r") > MAX_SEGMENTS:
+        if len(text) > MAX_SEGMENTS and text.count("\r") > MAX_SEGMENTS:
             raise too_many("segments", "MAX_SEGMENTS", MAX_SEGMENTS, "", self.header)
-        names, kept = self.segment_names, self._lines
-        for number, line in enumerate(text.split("\r"), 1):
-            name = _KNOWN.get(line[:3])
-            if name is None or line[3:4] != separator:
-                line = line.lstrip(_BLANK)
-                if not line:
-                    continue
-                name = self._name_of(line, number)
+        lines = text.split("\r")
+        if not lines[-1]:
+            lines.pop()
+        try:
+            # Nearly always every line begins with a name and a separator that were met before.
+            known = _KNOWN[separator]
+            self.segment_names = [known[line[:4]] for line in lines]
+            self._lines = lines
+        except KeyError:
+            warnings += self._cut_with_care(lines)
+        if len(text) > MAX_FIELDS and max(map(len, self._lines)) > MAX_FIELDS:
+            for name, line in zip(self.segment_names, self._lines, strict=True):
+                if len(line) > MAX_FIELDS:
+                    _check_counts(line, name, self.delimiters, self.header)
+        return warnings
+
+    def _cut_with_care(self, lines: list[str]) -> list[str]:
+        """Passes over blank lines, takes names in lower case, and refuses a line that is no segment."""
+        warnings, names, kept = [], [], []
+        for number, line in enumerate(lines, 1):
+            line = line.lstrip(_BLANK)
+            if not line:
+                continue
+            name = self._name_of(line, number)
             if name != line[:3]:
                 warnings.append("lower_case_segment")
-            if len(line) > MAX_FIELDS:
-                _check_counts(line, name, self.delimiters, self.header)
             names.append(name)
             kept.append(line)
+        self.segment_names, self._lines = names, kept
         return warnings
 
     def _name_of(self, line: str, number: int) -> str:
@@ -139,9 +156,11 @@ class Message(View):
                 ack_code="100",
                 partial=self.header,
             )
-        if len(_KNOWN) < _MOST_KNOWN:
-            _KNOWN[written] = written.upper()
-        return written.upper()
+        name = written.upper()
+        known = _KNOWN.setdefault(self.delimiters.field, {})
+        if name == written and len(known) < _MOST_KNOWN:
+            known[line[:4]] = name
+        return name
 
 
 def parse(raw: bytes, *, default_charset: str | None = None) -> Message:

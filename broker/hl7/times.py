@@ -21,14 +21,7 @@ _TIME = re.compile(
     r"(?P<year>[0-9]{4})(?:(?P<month>[0-9]{2})(?:(?P<day>[0-9]{2})(?:(?P<hour>[0-9]{2})(?:(?P<minute>[0-9]{2})"
     r"(?:(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?)?)?)?)?)?(?P<offset>[+-][0-9]{4})?"
 )
-_FORMATS = {
-    "year": "%Y",
-    "month": "%Y%m",
-    "day": "%Y%m%d",
-    "hour": "%Y%m%d%H",
-    "minute": "%Y%m%d%H%M",
-    "second": "%Y%m%d%H%M%S",
-}
+_LENGTHS = {"year": 4, "month": 6, "day": 8, "hour": 10, "minute": 12, "second": 14}
 
 
 def parse_time(text: str, zone: tzinfo | None) -> datetime:
@@ -104,13 +97,10 @@ def format_time(time: datetime, precision: Precision = "second") -> str:
     minutes = round(offset / timedelta(minutes=1))
     sign = "-" if minutes < 0 else "+"
     tail = f"{sign}{abs(minutes) // 60:02d}{abs(minutes) % 60:02d}"
+    text = f"{time.year:04d}{time.month:02d}{time.day:02d}{time.hour:02d}{time.minute:02d}{time.second:02d}"
     if precision == "fraction":
-        return f"{_four_digits(time)}{time:%m%d%H%M%S}.{time.microsecond // 100:04d}{tail}"
-    return _four_digits(time) + time.strftime(_FORMATS[precision].removeprefix("%Y")) + tail
-
-
-def _four_digits(time: datetime) -> str:
-    return f"{time.year:04d}"  # strftime leaves out leading zeros on some systems
+        return f"{text}.{time.microsecond // 100:04d}{tail}"
+    return text[: _LENGTHS[precision]] + tail
 
 
 def _match(text: str) -> re.Match[str]:
