@@ -1,0 +1,96 @@
+"""How a broker stands, in numbers: for `broker status`, the status page and /readyz. Floor 8.
+
+Numbers, names of channels and destinations, times: nothing here is a patient's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.errors import BrokerError
+from broker.presence import Present
+
+__all__ = ["ChannelStatus", "ProcessStatus", "Readiness", "Status", "readiness"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """One channel. `became` counts today's (UTC) messages by what became of them."""
+
+    name: str
+    title: str
+    state: str  # live, quiet, history
+    listens: str  # host:port, or what it takes notifications of
+    paused: bool
+    became: Mapping[str, int]
+    refused: int
+    waiting: int  # set aside because the channel is or was paused
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """One process on this data folder, as its note says."""
+
+    name: str
+    pid: int
+    metrics_port: int
+    beat_secs_ago: float
+
+    @classmethod
+    def of(cls, noted: Present, monotonic: float) -> ProcessStatus:
+        return cls(noted.name, noted.pid, noted.metrics_port, max(0.0, monotonic - noted.beat_at))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one time of the database's clock."""
+
+    at: datetime
+    bundle: str
+    backlog: int  # messages in the journal that no worker has worked yet
+    channels: Sequence[ChannelStatus]
+    deliveries: Mapping[str, Mapping[str, int]]  # destination -> state -> count
+    tasks_open: int
+    tasks_overdue: int
+    codes: int  # codes that a table lacks
+    processes: Sequence[ProcessStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether messages can be taken, worked and delivered now: what is well, and what is not and why."""
+
+    well: Sequence[str] = ()
+    amiss: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        return not self.amiss
+
+
+def readiness(
+    probes: Mapping[str, Callable[[], object]],
+    expected: Sequence[str],
+    processes: Sequence[ProcessStatus],
+    batch_secs: float,
+) -> Readiness:
+    """Asks every probe (a database each) and looks whether each expected process lives and makes progress."""
+    well, amiss = [], {}
+    for name, probe in probes.items():
+        try:
+            probe()
+            well.append(name)
+        except BrokerError as error:
+            amiss[name] = error.code
+    alive = {process.name: process for process in processes}
+    for name in expected:
+        if name not in alive:
+            amiss[name] = "not_running"
+        elif name.startswith("work") and alive[name].beat_secs_ago > batch_secs:
+            amiss[name] = "no_progress"
+        else:
+            well.append(name)
+    return Readiness(tuple(well), amiss)
