@@ -110,7 +110,7 @@ def acknowledge(header: Header | None, answer: Answer, *, control_id: str, now: 
         end = _why(came, answer)
     echoed = came.control_id.encode("latin-1", "replace")
     own_id = escape(control_id, came.delimiters).encode("ascii", "replace")
-    written = format_time(now).encode()
+    written = escape(format_time(now), came.delimiters).encode()
     if not echoed and end[:1] == b"\r":
         before_echo = before_echo.removesuffix(came.delimiters.field.encode())
     return b"".join((before_time, written, before_id, own_id, before_echo, echoed, end))
@@ -151,7 +151,7 @@ def read_acknowledgement(payload: bytes) -> Acknowledged:
             raise
         came = error.partial  # an answer with a poor MSH is still an answer
     codec = _codec(came)
-    lines = [line.strip(b" \x00\x1c\x1a") for line in re.split(rb"[\r\n]+", payload)]
+    lines = [line.lstrip().rstrip(b"\x00\x1c\x1a") for line in re.split(rb"[\r\n]+", payload)]
     separator = came.delimiters.field.encode()
     segments = [line.split(separator) for line in lines]
     msa = next((fields for fields in segments if fields[0].upper() == b"MSA"), None)

@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from broker.hl7.delimiters import STANDARD, Delimiters, read_delimiters
 from broker.hl7.escape import escape
 from broker.hl7.header import BLANK
 from broker.hl7.times import format_time
-from broker.hl7.unreadable import MAX_HEADER_BYTES, Unreadable
+from broker.hl7.unreadable import MAX_HEADER_BYTES, MAX_MESSAGES, Unreadable, too_many
 
 __all__ = ["Batch", "compose_batch", "reassemble", "split_batch"]
 
@@ -56,12 +57,14 @@ def split_batch(frame: bytes) -> Batch | None:
     """
     if frame.lstrip(BLANK)[:3] not in (b"FHS", b"BHS"):
         return None
-    begins = [(found.start(1), found[1]) for found in _BEGINS.finditer(frame)]
-    envelope, messages, places = bytearray(), [], []
+    begins = [(found.start(1), found[1]) for found in islice(_BEGINS.finditer(frame), MAX_MESSAGES + 9)]
+    if len(begins) > MAX_MESSAGES + 8 or sum(name == b"MSH" for _, name in begins) > MAX_MESSAGES:
+        raise too_many("messages in a batch", "MAX_MESSAGES", MAX_MESSAGES, "")
+    messages: list[bytes] = []
+    places: list[int] = []
     headers: dict[bytes, tuple[str, ...]] = {}
     declared, counted = 0, False
-    first = begins[0][0]
-    envelope += frame[:first]
+    envelope = bytearray(frame[: begins[0][0] if begins else 0])
     for (start, name), (stop, _) in zip(begins, [*begins[1:], (len(frame), b"")], strict=True):
         piece = frame[start:stop]
         if name == b"MSH":
@@ -75,12 +78,11 @@ def split_batch(frame: bytes) -> Batch | None:
         elif name == b"BTS" and len(fields) > 1 and fields[1].strip().isdecimal():
             declared, counted = declared + int(fields[1].strip()[:9]), True
     file_header, batch_header = headers.get(b"FHS", ()), headers.get(b"BHS", ())
-    opening = batch_header or file_header
     return Batch(
         bytes(envelope),
         tuple(messages),
         tuple(places),
-        read_delimiters(opening[1], opening[2]),
+        _delimiters(batch_header or file_header),
         file_header,
         batch_header,
         declared if counted else None,
@@ -118,7 +120,15 @@ def _header(
     name: str, came: tuple[str, ...], delimiters: Delimiters, control_id: str, now: datetime
 ) -> bytes:
     came = came + ("",) * (13 - len(came))
-    fields = [name, delimiters.encoding, came[5], came[6], came[3], came[4], format_time(now)]
+    fields = [
+        name,
+        delimiters.encoding,
+        came[5],
+        came[6],
+        came[3],
+        came[4],
+        escape(format_time(now), delimiters),
+    ]
     fields += ["", "", "", escape(control_id, delimiters), came[11]]
     return (delimiters.field.join(fields).rstrip(delimiters.field) + "\r").encode("latin-1", "replace")
 
@@ -126,9 +136,15 @@ def _header(
 def _fields(piece: bytes, name: str) -> tuple[str, ...]:
     line = re.split(rb"[\r\n]", piece[:MAX_HEADER_BYTES], maxsplit=1)[0].decode("latin-1")
     separator = line[3:4] or STANDARD.field
-    if name in ("FHS", "BHS"):
-        parts = line.split(separator)
-        if len(parts) < 2:
-            raise Unreadable(f"{name} has no fields", code="illegal_delimiters", where=f"{name}-1")
-        return (name, separator, *parts[1:])
-    return tuple(line.split(separator))
+    first, *rest = line.split(separator)
+    return (name, separator, *rest) if name in ("FHS", "BHS") else (first, *rest)
+
+
+def _delimiters(opening: tuple[str, ...]) -> Delimiters:
+    name = opening[0] if opening else "BHS"
+    try:
+        return read_delimiters(opening[1], opening[2])
+    except (IndexError, Unreadable) as error:
+        text = error.text if isinstance(error, Unreadable) else "the delimiters are missing"
+        where = f"{name}-1" if not isinstance(error, Unreadable) else error.where.replace("MSH", name)
+        raise Unreadable(text, code="illegal_delimiters", where=where, ack_code="102") from error

@@ -44,6 +44,9 @@ _CODECS |= {
 }
 _NOT_IN_A_NAME = re.compile(r"[\s_/.-]+")
 _NONE: tuple[str, ...] = ()
+_JAPANESE = "iso2022_jp_ext"
+_SHIFTING = frozenset({_JAPANESE, "cp949", "shift_jis"})
+_C1 = re.compile(rb"[\x80-\x9f]")
 _SHIFT = re.compile(rb"\x1b(\$\(D|\$\)C|\$[@B]|\([A-Z])")
 _SHIFTED = {b"$B": b"\x1b$B", b"$@": b"\x1b$@", b"$(D": b"\x1b$(D", b"(I": b"\x1b(I"}
 
@@ -84,57 +87,50 @@ def decode(raw: bytes, declared: tuple[str, ...], default: str | None = None) ->
 
 
 def _decode(raw: bytes, declared: tuple[str, ...], default: str | None) -> tuple[str, str, tuple[str, ...]]:
-    warnings: list[str] = []
     named = [codec_of(name) for name in declared if name]
-    if None in named:
-        warnings.append("charset_unknown")
+    unknown = ("charset_unknown",) if None in named else _NONE
     first = codec_of(declared[0]) if declared and declared[0] else None
-    if b"\x1b" in raw and ("iso2022_jp_ext" in named or "cp949" in named or "shift_jis" in named):
-        return _decode_shifted(raw, first, default), "iso2022_jp_ext", tuple(warnings)
-    for codec in (first, codec_of(default) if default else None, "utf-8"):
+    other = codec_of(default) if default else None
+    if b"\x1b" in raw and not _SHIFTING.isdisjoint(named):
+        text, warnings = _decode_shifted(raw, None if first == _JAPANESE else first, other)
+        return text, _JAPANESE, unknown + warnings
+    text, codec, warnings = _decode_by_turns(raw, first, other)
+    return text, codec, unknown + warnings
+
+
+def _decode_by_turns(raw: bytes, first: str | None, other: str | None) -> tuple[str, str, tuple[str, ...]]:
+    """The declared codec, the channel's, UTF-8, Windows-1252: the first that fits."""
+    warnings = _NONE
+    for codec in dict.fromkeys((first, other, "utf-8")):
+        if codec is None:
+            continue
         if codec == "iso8859-1" and _C1.search(raw):
             codec = "cp1252"  # what calls itself Latin 1 and holds 0x80-0x9F comes from Windows
-        text = _try(raw, codec)
-        if text is not None and codec is not None:
-            return text, codec, tuple(warnings)
-        if codec is not None and codec == first:
-            warnings.append("charset_wrong")
+        try:
+            return raw.decode(codec, "keep_the_byte" if codec == "cp1252" else "strict"), codec, warnings
+        except UnicodeDecodeError:
+            if codec == first:
+                warnings = ("charset_wrong",)
     return raw.decode("cp1252", "keep_the_byte"), "cp1252", (*warnings, "charset_guessed")
 
 
-_C1 = re.compile(rb"[\x80-\x9f]")
-
-
-def _try(raw: bytes, codec: str | None) -> str | None:
-    if codec is None:
-        return None
-    if codec == "cp1252":
-        return raw.decode("cp1252", "keep_the_byte")
-    try:
-        return raw.decode(codec)
-    except UnicodeDecodeError:
-        return None
-
-
-def _decode_shifted(raw: bytes, first: str | None, default: str | None) -> str:
-    """ISO 2022: every escape sequence switches the set, and each line begins anew in the first one."""
-    single = first if first not in (None, "iso2022_jp_ext") else None
-    declared = (single,) if single else ()
+def _decode_shifted(raw: bytes, first: str | None, other: str | None) -> tuple[str, tuple[str, ...]]:
+    """ISO 2022: an escape sequence switches the set, and each line begins anew in the first one."""
     pieces = _SHIFT.split(raw)
-    texts = [_decode(pieces[0], declared, default)[0]]
-    for shift, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-        begin = _SHIFTED.get(shift)
-        if begin is None:
-            codec = ("cp949",) if shift == b"$)C" else declared
-            texts.append(_decode(piece, codec, default)[0])
-            continue
-        end = min((at for at in (piece.find(b"\r"), piece.find(b"\n")) if at >= 0), default=len(piece))
-        try:
-            texts.append((begin + piece[:end] + b"\x1b(B").decode("iso2022_jp_ext"))
-        except UnicodeDecodeError:
-            texts.append(piece[:end].decode("latin-1"))
-        texts.append(_decode(piece[end:], declared, default)[0])
-    return "".join(texts)
+    texts, warnings = [], dict[str, None]()
+    for shift, piece in zip([b"", *pieces[1::2]], pieces[0::2], strict=True):
+        begin, end = _SHIFTED.get(shift), 0
+        if begin is not None:
+            end = min((at for at in (piece.find(b"\r"), piece.find(b"\n")) if at >= 0), default=len(piece))
+            try:
+                texts.append((begin + piece[:end] + b"\x1b(B").decode(_JAPANESE))
+            except UnicodeDecodeError:
+                texts.append(piece[:end].decode("latin-1"))
+                warnings["charset_wrong"] = None
+        text, _, odd = _decode_by_turns(piece[end:], "cp949" if shift == b"$)C" else first, other)
+        texts.append(text)
+        warnings.update(dict.fromkeys(odd))
+    return "".join(texts), tuple(warnings)
 
 
 def _keep_the_byte(error: UnicodeError) -> tuple[str, int]:

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_COMPONENTS",
     "MAX_FIELDS",
     "MAX_HEADER_BYTES",
+    "MAX_MESSAGES",
     "MAX_REPETITIONS",
     "MAX_SEGMENTS",
     "MAX_SUBCOMPONENTS",
@@ -23,6 +24,7 @@ __all__ = [
 
 # Counted before anything is built from the text, so that a hostile message costs a count and no memory.
 MAX_HEADER_BYTES = 64 * 1024
+MAX_MESSAGES = 10_000  # in a batch
 MAX_SEGMENTS = 20_000
 MAX_FIELDS = 2_000  # in a segment
 MAX_REPETITIONS = 10_000  # in a field
