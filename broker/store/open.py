@@ -40,6 +40,14 @@ __all__ = [
 Role = Literal["journal", "care"]
 
 BUSY_MS = 10_000
+# A PostgreSQL server that is gone without a word is noticed within about 20 s.
+DEAD_PEER: dict[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 # An id of pg_advisory_xact_lock: who migrates holds it, others wait.
 MIGRATION_LOCK = 0x48414E44
 
@@ -128,7 +136,9 @@ def _open_sqlite(path: Path, role: Role, read_only: bool) -> Engine:
         make_private(path)
         target = f"sqlite:///{path}"
         told = pragmas(role)
-    engine = create_engine(target, connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000})
+    engine = create_engine(
+        target, connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: Any) -> None:
@@ -155,15 +165,9 @@ def _open_postgres(url: URL, role: Role, read_only: bool) -> Engine:
     options = " ".join(
         filter(None, [str(url.query.get("options", "")), postgres_options(role, read_only=read_only)])
     )
-    # A server that is gone without a word is noticed within about 20 s.
-    dead_peer = {
-        "connect_timeout": 5,
-        "keepalives_idle": 5,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 20_000,
-    }
-    engine = create_engine(url, connect_args={"options": options, **dead_peer}, pool_pre_ping=read_only)
+    engine = create_engine(
+        url, connect_args={"options": options, **DEAD_PEER}, pool_pre_ping=read_only, hide_parameters=True
+    )
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return engine

@@ -1,0 +1,287 @@
+"""Reading the journal: runs for workers, rows by key, pages by range. Floor 4; read-only.
+
+No read transaction lasts longer than a chunk: at most 200 rows or 1 MiB of bytes. A longer one would keep
+SQLite's log from being taken up, and intake's commits would wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from broker.errors import StoreError
+from broker.store import journal_sql as sql
+from broker.store.journal_rows import PART_BYTES, SEQ_BITS, SEQ_MASK, Head, Row, key_of
+from broker.store.types import from_micros
+
+__all__ = ["Cursors", "Reader", "Run"]
+
+Cursors = Mapping[tuple[int, int], int]
+
+CHUNK_ROWS = 200
+CHUNK_BYTES = PART_BYTES
+# How many rows are looked at beyond those asked for, when many are other workers'.
+SCAN_FACTOR = 4
+SCAN_LEAST = 64
+ALL_SLOTS = 64
+# A stream may become visible after one that was numbered later; this many later.
+LATE_STREAMS = 64
+
+
+class Run(NamedTuple):
+    """Rows in the order of their places, and how far each (slot, stream) cursor may move with them."""
+
+    rows: Sequence[Row]
+    upto: Mapping[tuple[int, int], int]
+
+
+class _Seen(NamedTuple):
+    """What a scan tells of a row."""
+
+    at: Any
+    stream: int
+    seq: int
+    size: int
+
+
+class _Scan(NamedTuple):
+    """A run without gaps of one stream: its rows that are ours, and where it ends."""
+
+    stream: int
+    ours: list[_Seen]
+    last: _Seen
+    whole: bool  # nothing comes after it
+
+
+class Reader:
+    """Reads through a read-only engine of role `journal`. May be used from several threads.
+
+    Every method raises `StoreError` when the database fails.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._reads = sql.SQLITE if self._sqlite else sql.POSTGRES
+        self._ended: dict[int, int] = {}
+        self._from = 0
+
+    def greatest(self) -> dict[int, int]:
+        """The greatest seq of each stream; 0 where it has no row."""
+        with self._snapshot() as store:
+            return self._greatest(store)
+
+    def read(self, cursors: Cursors, slots: Collection[int], limit: int, max_bytes: int) -> Run:
+        """The next messages of these slots, at most `limit` of them and, from the second on, `max_bytes`.
+
+        From each stream a run without gaps is looked at, from its lowest cursor on, in one snapshot; what is
+        not of these slots or is done is stepped over. Nothing is returned that comes after a row which may
+        still be unread in another stream.
+        """
+        wanted = frozenset(slots)
+        count = limit if len(wanted) >= ALL_SLOTS else limit * SCAN_FACTOR
+        with self._snapshot() as store:
+            lows = _lows(cursors, wanted, self._greatest(store))
+            scans = [
+                scan
+                for stream, low in lows.items()
+                if (scan := self._scan(store, stream, low, max(count, SCAN_LEAST), wanted, cursors))
+            ]
+        taken = _merge(scans, limit, max_bytes)
+        return Run(self._rows(taken), _upto(scans, taken, wanted, cursors))
+
+    def fetch(self, stream: int, seq: int) -> Row:
+        """One row. Raises `StoreError` ("no_such_row"), ("let_go") where its bytes are no longer kept."""
+        return self._rows([_Seen(None, stream, seq, 0)])[0]
+
+    def headers(self, stream: int, after: int = 0, before: int | None = None, limit: int = 200) -> list[Head]:
+        """Rows without bytes, oldest first, whose seq lies between `after` and `before`."""
+        return [
+            _head(fields)
+            for fields in self._range(stream, after, SEQ_MASK if before is None else before, limit)
+        ]
+
+    def bodies(self, parts: Iterable[int], days: Iterable[int]) -> dict[int, bytes]:
+        """Bytes by their keys, of days among these; what has been let go is missing."""
+        with self._snapshot() as store:
+            return self._bodies(store, list(parts), list(days))
+
+    def range(self, stream: int, after: int, limit: int) -> list[Any]:
+        """Rows as they stand, for who verifies them: a head's columns, chain, part, more_parts, day."""
+        return self._range(stream, after, SEQ_MASK, limit)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreError(f"the journal could not be read ({type(error.orig).__name__})") from None
+
+    def _greatest(self, store: Connection) -> dict[int, int]:
+        found = store.exec_driver_sql(self._reads.streams, (self._from,)).fetchall()
+        greatest = dict(self._ended)
+        still_open = None
+        for stream, ended, seq in found:
+            greatest[stream] = seq
+            if ended:
+                self._ended[stream] = seq
+            elif still_open is None:
+                still_open = stream
+        if found:
+            newest = found[-1][0]
+            self._from = max(self._from, min(still_open or newest, newest - LATE_STREAMS))
+        return greatest
+
+    def _scan(
+        self, store: Connection, stream: int, low: int, count: int, wanted: frozenset[int], cursors: Cursors
+    ) -> _Scan | None:
+        found = store.exec_driver_sql(
+            self._reads.scan, (key_of(stream, low), key_of(stream + 1, 0), count)
+        ).fetchall()
+        if not found:
+            return None
+        key, at, _, size = found[-1]
+        last = _Seen(at, stream, key & SEQ_MASK, size)
+        if last.seq - low != len(found):
+            self._explain_gap(store, stream, low, [key & SEQ_MASK for key, *_ in found])
+        ours = [
+            _Seen(at, stream, seq, size)
+            for key, at, slot, size in found
+            if slot in wanted and (seq := key & SEQ_MASK) > cursors.get((slot, stream), 0)
+        ]
+        return _Scan(stream, ours, last, len(found) < count)
+
+    def _explain_gap(self, store: Connection, stream: int, low: int, seqs: Sequence[int]) -> None:
+        """A hole above the mark is a loss, and nothing is worked beyond it."""
+        mark = store.exec_driver_sql(self._reads.mark, (stream,)).scalar() or 0
+        if seqs[0] - 1 > max(low, mark) or seqs[-1] - seqs[0] != len(seqs) - 1:
+            raise StoreError(f"stream {stream} has a gap after {low}", code="journal_gap")
+
+    def _rows(self, taken: Sequence[_Seen]) -> list[Row]:
+        """The rows, chunk by chunk: rows do not change, so each chunk has a transaction of its own."""
+        rows: dict[tuple[int, int], Row] = {}
+        for chunk in _chunks(taken):
+            with self._snapshot() as store:
+                found = store.exec_driver_sql(
+                    self._reads.heads, (self._among([key_of(seen.stream, seen.seq) for seen in chunk]),)
+                ).fetchall()
+                whole = [fields for fields in found if not fields[-2]]
+                bodies = self._bodies(
+                    store, [fields[-3] for fields in whole], {fields[-1] for fields in whole}
+                )
+            for fields in found:
+                head = _head(fields)
+                raw = bodies.get(fields[-3]) if not fields[-2] else self._long(fields)
+                if raw is None:
+                    raise StoreError(
+                        f"the bytes of {head.stream}.{head.seq} are no longer kept", code="let_go"
+                    )
+                rows[head.stream, head.seq] = Row(*head, raw)
+        missing = [seen for seen in taken if (seen.stream, seen.seq) not in rows]
+        if missing:
+            raise StoreError(f"there is no row {missing[0].stream}.{missing[0].seq}", code="no_such_row")
+        return [rows[seen.stream, seen.seq] for seen in taken]
+
+    def _long(self, fields: Any) -> bytes | None:
+        """A long frame's bytes, one part a transaction."""
+        parts = [fields[-3], *map(int, fields[-2].split(","))]
+        pieces = [self.bodies([part], [fields[-1]]).get(part) for part in parts]
+        return None if None in pieces else b"".join(piece for piece in pieces if piece is not None)
+
+    def _bodies(self, store: Connection, parts: list[int], days: Collection[int]) -> dict[int, bytes]:
+        if not parts:
+            return {}
+        asked = (self._among(parts),) if self._sqlite else (parts, list(days))
+        return dict(map(tuple, store.exec_driver_sql(self._reads.bodies, asked).fetchall()))
+
+    def _range(self, stream: int, after: int, before: int, limit: int) -> list[Any]:
+        with self._snapshot() as store:
+            return list(
+                store.exec_driver_sql(
+                    self._reads.range, (key_of(stream, after), key_of(stream, before), min(limit, CHUNK_ROWS))
+                ).fetchall()
+            )
+
+    def _among(self, keys: list[int]) -> Any:
+        return orjson.dumps(keys).decode() if self._sqlite else keys
+
+
+def _head(fields: Any) -> Head:
+    key, at, *words = fields[:_HEAD_WIDTH]
+    words[-1] = words[-1].hex()
+    return Head(key >> SEQ_BITS, key & SEQ_MASK, _time(at), *words)
+
+
+_HEAD_WIDTH = sql.HEAD_COLUMNS.count(",") + 1
+
+
+def _time(at: int | datetime) -> datetime:
+    return from_micros(at) if isinstance(at, int) else at.astimezone(UTC)
+
+
+def _lows(cursors: Cursors, wanted: frozenset[int], greatest: Mapping[int, int]) -> dict[int, int]:
+    """The lowest cursor of each stream that has something beyond it."""
+    lowest: dict[int, int] = {}
+    counted: dict[int, int] = {}
+    for (slot, stream), seq in cursors.items():
+        if slot in wanted:
+            counted[stream] = counted.get(stream, 0) + 1
+            if seq < lowest.get(stream, seq + 1):
+                lowest[stream] = seq
+    lows = {stream: lowest[stream] if counted.get(stream, 0) == len(wanted) else 0 for stream in greatest}
+    return {stream: low for stream, low in lows.items() if low < greatest[stream]}
+
+
+def _merge(scans: Sequence[_Scan], limit: int, max_bytes: int) -> list[_Seen]:
+    """Ours of all scans in the order of their places, up to where a scan ended before its stream did."""
+    ours = [seen for scan in scans for seen in scan.ours]
+    if len(scans) > 1:
+        ours.sort(key=_place)
+    horizons = [_place(scan.last) for scan in scans if not scan.whole]
+    horizon = min(horizons) if horizons and len(scans) > 1 else None
+    taken: list[_Seen] = []
+    for seen in ours[:limit]:
+        max_bytes -= seen.size
+        if (horizon is not None and _place(seen) > horizon) or (max_bytes < 0 and taken):
+            break
+        taken.append(seen)
+    return taken
+
+
+def _place(seen: _Seen) -> tuple[Any, int, int]:
+    return seen[:3]
+
+
+def _upto(
+    scans: Sequence[_Scan], taken: Sequence[_Seen], wanted: frozenset[int], cursors: Cursors
+) -> dict[tuple[int, int], int]:
+    """Each stream is done up to just before its first row of ours that was not taken."""
+    done = set(taken) if len(taken) < sum(len(scan.ours) for scan in scans) else None
+    upto: dict[tuple[int, int], int] = {}
+    for scan in scans:
+        left = None if done is None else next((seen for seen in scan.ours if seen not in done), None)
+        seq = left.seq - 1 if left else scan.last.seq
+        for slot in wanted:
+            if seq > cursors.get((slot, scan.stream), 0):
+                upto[slot, scan.stream] = seq
+    return upto
+
+
+def _chunks(taken: Sequence[_Seen]) -> Iterator[Sequence[_Seen]]:
+    chunk: list[_Seen] = []
+    size = 0
+    for seen in taken:
+        if chunk and (size + seen.size > CHUNK_BYTES or len(chunk) == CHUNK_ROWS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(seen)
+        size += seen.size
+    if chunk:
+        yield chunk
