@@ -1,0 +1,1 @@
+"""A day of two made-up hospitals, played to a real broker. Floor 11."""
