@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from broker.errors import StoreError
-from broker.store.journal_long import Done, LongFrame
+from broker.store.journal_long import Done, Lane, LongFrame
 from broker.store.journal_rows import DAY_MICROS, NO_CHAIN, SEQ_MASK, Entry, Receipt, key_of, link, words_of
 from broker.store.journal_sheet import OWN_DAY, Line, Sheet
 from broker.store.types import to_micros
@@ -21,6 +21,8 @@ class Group:
     """What goes into one transaction: entries, at most one part of a long frame, and small notes."""
 
     entries: list[tuple[Entry, Done]] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
+    refused: list[tuple[Entry, Done]] = field(default_factory=list)
     frame: LongFrame | None = None
     part: bytes | memoryview = b""
     unanswered: list[int] = field(default_factory=list)
@@ -32,6 +34,19 @@ class Group:
     @property
     def empty(self) -> bool:
         return not (self.entries or self.frame or self.unanswered or self.dropped)
+
+    def add(self, entry: Entry, done: Done, lane: Lane | None) -> None:
+        """An entry of a broken lane is not written: it would overtake the one that was lost."""
+        if lane is not None:
+            if lane.broken:
+                self.refused.append((entry, done))
+                return
+            self.lanes.append(lane)
+        self.entries.append((entry, done))
+
+    def break_lanes(self) -> None:
+        for lane in self.lanes:
+            lane.broken = True
 
     @property
     def size(self) -> int:

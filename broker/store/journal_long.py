@@ -10,9 +10,19 @@ from typing import Protocol
 from broker.errors import StoreError
 from broker.store.journal_rows import PART_BYTES, Entry, Receipt
 
-__all__ = ["Done", "LongFrame", "Parts"]
+__all__ = ["Done", "Lane", "LongFrame", "Parts"]
 
 Done = Callable[[Receipt | StoreError], None]
+
+
+class Lane(Protocol):
+    """A sender's connection, whose frames must not overtake each other.
+
+    When a group fails, the lanes of its entries are `broken`: entries of a broken lane are answered with an
+    error and not written, until whoever receives has mended it.
+    """
+
+    broken: bool
 
 
 class Parts(Protocol):

@@ -19,7 +19,7 @@ import structlog
 
 from broker.errors import StoreError
 from broker.store.journal_group import Group, Numbering
-from broker.store.journal_long import Done, LongFrame
+from broker.store.journal_long import Done, Lane, LongFrame
 from broker.store.journal_postgres import PostgresPen, connect_postgres
 from broker.store.journal_rows import PART_BYTES, Entry, Receipt, key_of
 from broker.store.journal_sheet import Pen, StoreDied
@@ -77,7 +77,7 @@ class Writer:
         self._idle = False
         self._stopping = False
         self._ended: StoreError | None = None
-        self._waiting: deque[tuple[Entry, Done]] = deque()
+        self._waiting: deque[tuple[Entry, Done, Lane | None]] = deque()
         self._long: deque[LongFrame] = deque()
         self._begun: set[LongFrame] = set()
         self._unanswered: list[int] = []
@@ -98,8 +98,10 @@ class Writer:
         """What is not yet answered. Whoever receives pauses while this is high."""
         return self._bytes
 
-    def accept(self, entry: Entry, done: Done) -> None:
+    def accept(self, entry: Entry, done: Done, lane: Lane | None = None) -> None:
         """Writes one frame. `done` gets its receipt once it is on disk, or `StoreError`: ask again.
+
+        When one fails, what came behind it on the same `lane` fails too, though it may be in a later group.
 
         Returns at once; may be called from any thread.
         """
@@ -109,7 +111,7 @@ class Writer:
         with self._news:
             refused = self._ended
             if refused is None:
-                self._waiting.append((entry, done))
+                self._waiting.append((entry, done, lane))
                 self._bytes += len(entry.raw) + ENTRY_BYTES
                 if self._idle:
                     self._news.notify()
@@ -221,15 +223,19 @@ class Writer:
                 if not heard:
                     return Group()
             group = self._gather()
-            self._in_hand, self._since = group, time.monotonic()
-            return group
+            self._in_hand, self._since = None if group.empty else group, time.monotonic()
+            self._bytes -= sum(len(entry.raw) + ENTRY_BYTES for entry, _ in group.refused)
+        if group.refused:
+            why = StoreError("an earlier frame of its line could not be stored", code="behind_a_failure")
+            self._post_results([(done, why) for _, done in group.refused])
+        return group
 
     def _gather(self) -> Group:
         group, room = Group(), GROUP_BYTES
         while self._waiting and room > 0 and len(group.entries) < GROUP_ROWS:
-            waiting = self._waiting.popleft()
-            group.entries.append(waiting)
-            room -= len(waiting[0].raw)
+            entry, done, lane = self._waiting.popleft()
+            group.add(entry, done, lane)
+            room -= len(entry.raw)
         if self._long:
             frame = self._long.popleft()
             group.take_part(frame)
@@ -298,6 +304,7 @@ class Writer:
             self._in_hand = None
             self._bytes -= group.size + ENTRY_BYTES * len(group.entries)
             if failed is not None:
+                group.break_lanes()
                 self._unanswered = group.unanswered + self._unanswered
                 results += self._lose_begun(group, failed)
             elif group.frame is not None:
@@ -357,7 +364,7 @@ class Writer:
             if group is not None:
                 results += group.failures(why)
             results += self._lose_begun(group, why)
-            results += [(done, why) for _, done in self._waiting]
+            results += [(done, why) for _, done, _ in self._waiting]
             self._waiting.clear()
             for frame in list(self._long):
                 self._lose(frame, why)
