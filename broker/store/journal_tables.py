@@ -14,7 +14,16 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from broker.store.types import Utc
 
-__all__ = ["BytesRow", "JournalTable", "LoosePartRow", "MarkRow", "MessageRow", "ReadyRow", "StreamRow", "UnansweredRow"]
+__all__ = [
+    "BytesRow",
+    "JournalTable",
+    "LoosePartRow",
+    "MarkRow",
+    "MessageRow",
+    "ReadyRow",
+    "StreamRow",
+    "UnansweredRow",
+]
 
 # SQLite makes an INTEGER PRIMARY KEY the row's own key, and only if it is called INTEGER.
 Big = BigInteger().with_variant(Integer(), "sqlite")
@@ -29,7 +38,12 @@ class StreamRow(JournalTable):
 
     __tablename__ = "stream"
     __table_args__ = (
-        Index("stream_open", "id", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
+        Index(
+            "stream_open",
+            "id",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, doc="grows; never used again")
@@ -67,7 +81,9 @@ class MessageRow(JournalTable):
     batch_of: Mapped[str] = mapped_column(Text, doc="stream.seq of its batch's envelope")
     size: Mapped[int] = mapped_column(Integer, doc="bytes")
     digest: Mapped[bytes] = mapped_column(LargeBinary, doc="SHA-256 of the bytes")
-    chain: Mapped[bytes] = mapped_column(LargeBinary, doc="SHA-256 of this row and the chain of the row before")
+    chain: Mapped[bytes] = mapped_column(
+        LargeBinary, doc="SHA-256 of this row and the chain of the row before"
+    )
     day: Mapped[int] = mapped_column(Integer, doc="where its bytes are: days since 1970, UTC")
     part: Mapped[int] = mapped_column(Big, doc="key of its bytes, or of their first part")
     more_parts: Mapped[str] = mapped_column(Text, doc="keys of the further parts, with commas; mostly empty")
@@ -81,7 +97,9 @@ class BytesRow(JournalTable):
     key: Mapped[int] = mapped_column(Big, primary_key=True, doc="stream << 40 | a number of the stream's own")
     day: Mapped[int] = mapped_column(Integer, doc="days since 1970, UTC; part of the key on PostgreSQL")
     body: Mapped[bytes] = mapped_column(LargeBinary)
-    key_id: Mapped[int | None] = mapped_column(Integer, doc="under which key it is encrypted; null: it is not")
+    key_id: Mapped[int | None] = mapped_column(
+        Integer, doc="under which key it is encrypted; null: it is not"
+    )
 
 
 class LoosePartRow(JournalTable):
