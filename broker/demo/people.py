@@ -71,15 +71,19 @@ class North:
         """A potassium, final or corrected, of one order."""
         when = self.time(at)
         code = "2823-3^Potassium^LN"
+        order = {2: "P90017", 3: "F90017^NLAB"}
+        range_of_it = {6: "mmol/L^^UCUM", 7: "3.5-5.1"}
         lines = [
             self.header("ORU^R01^ORU_R01", at, "NORTHLAB"),
-            segment("PID", {1: "1", 3: f"{who.number}^^^NORTH^MR", 5: f"{who.family}^{who.given}", 7: who.born}),
+            segment("PID", {1: "1", 3: f"{who.number}^^^NORTH^MR", 5: f"{who.family}^{who.given}"}),
             segment("PD1", {4: who.pcp}),
             self.visit(who, {2: "I", 3: "4W^412^A^NORTH"}),
-            segment("ORC", {1: "RE", 2: "P90017", 3: "F90017^NLAB"}),
-            segment("OBR", {1: "1", 2: "P90017", 3: "F90017^NLAB", 4: code, 7: when, 16: LINDQVIST, 22: when, 25: status}),
-            segment("OBX", {1: "1", 2: "NM", 3: code, 5: value, 6: "mmol/L^^UCUM", 7: "3.5-5.1", 8: flag, 11: status, 14: when}),
-        ]  # fmt: skip
+            segment("ORC", {1: "RE", **order}),
+            segment("OBR", {1: "1", **order, 4: code, 7: when, 16: LINDQVIST, 22: when, 25: status}),
+            segment(
+                "OBX", {1: "1", 2: "NM", 3: code, 5: value, **range_of_it, 8: flag, 11: status, 14: when}
+            ),
+        ]
         return "\r".join([*lines, ""]).encode()
 
     def header(self, kind: str, at: datetime, application: str = "NORTHADT") -> str:
