@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import tcp
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
 from twisted.internet.protocol import Protocol as Connected
 from twisted.python.failure import Failure
@@ -82,12 +83,14 @@ class Line(Connected):
         self._stopped: set[str] = set()  # why this line is not being read
         self._send: Callable[[bytes], int | BaseException] | None = None
         self._noise = 0
-        self._heard = self._seconds()
+        self.heard = self._seconds()
         self._frame_since: float | None = None
         self._closing_since: float | None = None
         self._half_ended: Any = None
         self._long = self._held = self._peer_done = self._full = self._closed = False
+        self._quiet: list[Deferred[None]] = []
         self.gone = self.dirty = False
+        self.broken = False  # the store failed one of its frames: what it sent after that is not kept either
 
     # Reading
 
@@ -110,7 +113,7 @@ class Line(Connected):
             self._give_up(error.code, error.beginning)
             return
         if frames:
-            self._heard = self._seconds()
+            self.heard = self._seconds()
             self._frame_since = None
             if len(frames) == 1 and not self._held and not self._waiting:
                 self._long = False
@@ -130,7 +133,7 @@ class Line(Connected):
             self._receive(self, waiting.popleft())
 
     def _unfinished(self) -> None:
-        now = self._heard = self._seconds()
+        now = self.heard = self._seconds()
         if self._frame_since is None:
             self._frame_since = now
         deframer = self._deframer
@@ -178,9 +181,9 @@ class Line(Connected):
             return
         self._stopped.discard(why)
         if not self._stopped and not self.gone and self._closing_since is None:
-            self._heard = self._seconds()
+            self.heard = self._seconds()
             if self._frame_since is not None:
-                self._frame_since = self._heard
+                self._frame_since = self.heard
             if not self._peer_done:
                 self.transport.resumeProducing()
 
@@ -191,6 +194,27 @@ class Line(Connected):
         self._turns.append(turn)
         if len(self._turns) > MAX_OPEN_TURNS:
             self.stop_reading("unanswered")
+
+    def quiet(self) -> Deferred[None]:
+        """Fires when no answer of this line is open any more, or its peer is gone."""
+        waits: Deferred[None] = Deferred()
+        if self._turns:
+            self._quiet.append(waits)
+        else:
+            waits.callback(None)
+        return waits
+
+    def _now_quiet(self) -> None:
+        quiet, self._quiet = self._quiet, []
+        for waits in quiet:
+            waits.callback(None)
+
+    @property
+    def has_sent_more(self) -> bool:
+        """Whether the peer has sent anything beyond the frames that are answered."""
+        if self._turns or self._waiting or self._deframer.in_frame:
+            return True
+        return self._send is not None and _unread(self.transport.socket)
 
     def give(self, turn: Turn, answer: bytes) -> None:
         """The answer of a turn, as it goes over the wire; it leaves with a `flush`, once it is its turn."""
@@ -215,6 +239,10 @@ class Line(Connected):
                     self._listener.receiver.unanswered(turn)
         if "unanswered" in self._stopped and len(self._turns) <= MAX_OPEN_TURNS // 2:
             self.go_on_reading("unanswered")
+        if self._turns:
+            return
+        if self._quiet:
+            self._now_quiet()
         if not self._turns and not self._waiting and not self._held:
             if self._peer_done and self._closing_since is None:
                 self.hang_up()
@@ -272,6 +300,7 @@ class Line(Connected):
     def cut(self) -> None:
         """Closes with what is answered now; the answers of the other turns will not leave."""
         self._turns.clear()
+        self._now_quiet()
         self.hang_up()
         self.flush()
 
@@ -296,7 +325,7 @@ class Line(Connected):
             if not self._turns and now - self._closing_since > HANG_UP_SECS:
                 self.transport.abortConnection()
         elif self._full or self._leaving:
-            if now - self._heard > limits.idle_secs:
+            if now - self.heard > limits.idle_secs:
                 self._listener.count_ended("not_reading", self)
                 self.transport.abortConnection()
         elif self._stopped:
@@ -304,7 +333,7 @@ class Line(Connected):
         elif self._frame_since is not None:
             if now - self._frame_since > limits.frame_secs:
                 self._give_up("never_ending", self._deframer.beginning)
-        elif not self._turns and now - self._heard > limits.idle_secs:
+        elif not self._turns and now - self.heard > limits.idle_secs:
             self._give_up("idle", b"")
 
     def readConnectionLost(self) -> None:
@@ -334,6 +363,7 @@ class Line(Connected):
             self._listener.receiver.unanswered(turn)
         self._turns.clear()
         self._waiting.clear()
+        self._now_quiet()
 
     @property
     def noise(self) -> int:
@@ -369,6 +399,14 @@ class _Drained:
 
     def stopProducing(self) -> None:
         """Required by IPullProducer; `connectionLost` says the same."""
+
+
+def _unread(wire: socket.socket) -> bool:
+    """Whether bytes have come that were not read yet."""
+    try:
+        return bool(wire.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 def _keep_alive(transport: Any) -> None:

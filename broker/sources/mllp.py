@@ -49,7 +49,7 @@ class Listener(Factory):
     @property
     def noise(self) -> int:
         """Bytes that came outside of frames, all connections together."""
-        return self.noise_of_gone + sum(line.noise for line in self.lines)
+        return self.noise_of_gone + sum(line.noise for line in tuple(self.lines))
 
     def buildProtocol(self, addr: IAddress | None) -> Line | None:
         """A line for a new connection; None, which closes it at once, when there may be no more."""
