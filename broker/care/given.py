@@ -80,6 +80,7 @@ class Policy:
     neighbour_days: int = 30
     goes_home: frozenset[str] = frozenset({"home", "home_health"})
     critical_flags: frozenset[str] = frozenset({"AA", "HH", "LL"})
+    critical_units: frozenset[str] = frozenset()  # PV1-3.1 of units whose in and out is told as a Transfer
     holidays_country: str = "US"
 
 
@@ -105,7 +106,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Who is reached where. Keys: ("npi", number), (authority, id), ("role", "coordinator")."""
+    """Who is reached where. Keys: ("npi", number), (authority, id), ("role", "coordinator"), ("facility", name)."""
 
     entries: Mapping[tuple[str, str], tuple[Reach, ...]] = field(default_factory=dict)
 

@@ -1,0 +1,258 @@
+"""Puts facts into records, takes them out, and moves visits to whose they are. Floor 3: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broker.care.facts import Fact
+from broker.care.given import Given
+from broker.care.groups import Ties, owner_of
+from broker.care.holding import held_of, key_of, tie_of
+from broker.care.patients import all_stated, mentioned, persons, stated
+from broker.care.record import PERSON, Held, Key, MissingRecords, Record, Summary, Tie, Visit
+
+__all__ = ["Placing"]
+
+
+class Placing:
+    """The working copies of one reaction: `was` as the records came, `held` as they are
+    now, `changed` those of them that are copies.
+
+    `touched` are the visits (patient, n) whose facts or place changed, `whole` the patients of whom
+    everything is to be asked again.
+    """
+
+    def __init__(self, records: Mapping[int, Record], given: Given, now: int) -> None:
+        self.was = records
+        self.given, self.now = given, now
+        self.changed: dict[int, Record] = {}
+        self.held = dict(records)
+        self.touched: set[tuple[int, int]] = set()
+        self.whole: set[int] = set()
+        self.ties_before = self.ties = _NO_TIES
+        self._tied = False
+        self._restate: set[int] = set()
+
+    def record(self, patient: int) -> Record:
+        """The record as it is now; not to be changed."""
+        found = self.held.get(patient)
+        if found is None:
+            raise MissingRecords(frozenset({patient}))
+        return found
+
+    def writable(self, patient: int) -> Record:
+        """The record, to be changed."""
+        found = self.changed.get(patient)
+        if found is None:
+            found = self.changed[patient] = self.held[patient] = self.record(patient).copy()
+        return found
+
+    # --- facts
+
+    def put(self, fact: Fact) -> None:
+        """A notice that came."""
+        record = self.writable(fact.patient)
+        if (tie := tie_of(fact)) is not None:
+            self._tie(tie, fact)
+        held = held_of(fact)
+        home, n = self._visit_of(fact)
+        visit = home.visit(n)
+        assert visit is not None
+        if any(one[:8] == held[:8] for one in visit.facts):
+            return
+        facts = visit.facts
+        late = bool(facts) and facts[-1][:8] > held[:8]
+        home.put(visit.with_facts((*facts, held)) if late else visit.then(held))
+        self.touched.add((home.patient, n))
+        self._state(record, held)
+
+    def take(self, fact: Fact) -> None:
+        """A notice that is not so any more."""
+        gone = held_of(fact)
+        if (tie := tie_of(fact)) is not None:
+            for patient in {fact.patient, fact.retired or fact.patient}:
+                if patient in self.was or patient in self.changed:
+                    record = self.writable(patient)
+                    record.ties = tuple(one for one in record.ties if one[:8] != tie[:8])
+            self._tied = True
+        key = self._key(fact)
+        for patient in list(self.held):
+            n = self.record(patient).find(key)
+            visit = self.record(patient).visit(n) if n is not None else None
+            if visit is None or not any(one[:8] == gone[:8] for one in visit.facts):
+                continue
+            self.writable(patient).put(visit.with_facts(one for one in visit.facts if one[:8] != gone[:8]))
+            self.touched.add((patient, visit.n))
+        self._restate.add(fact.patient)
+
+    def _state(self, record: Record, held: Held) -> None:
+        if not held.who:
+            return
+        record.statements = stated(record.statements, held)
+        runs = mentioned(record.runs, held)
+        if runs is None:
+            self._restate.add(record.patient)
+        else:
+            record.runs = runs
+
+    def _tie(self, tie: Tie, fact: Fact) -> None:
+        for patient in {fact.patient, fact.retired or fact.patient}:
+            record = self.writable(patient)
+            if all(one[:8] != tie[:8] for one in record.ties):
+                record.ties = (*record.ties, tie)
+        self._tied = True
+
+    @staticmethod
+    def _key(fact: Fact) -> Key:
+        if fact.id.kind == "VisitMove":
+            visit = getattr(fact.said, "visit_id", None) or getattr(fact.said, "retired_visit_id", None)
+            if visit:
+                return fact.site, "visit", visit
+        return key_of(fact)
+
+    def _visit_of(self, fact: Fact) -> tuple[Record, int]:
+        """The record that holds the fact's visit, and the visit's number; a new visit where none does."""
+        key = self._key(fact)
+        patients = [fact.patient]
+        if key[1] == "visit":
+            patients += [patient for patient in self.was if patient != fact.patient]
+        empty: tuple[Record, int] | None = None
+        for patient in patients:
+            record = self.record(patient)
+            n = record.find(key)
+            if n is not None:
+                if record.summaries[n].first:
+                    return self.writable(patient), n
+                empty = empty or ((self.writable(patient), n) if patient == fact.patient else None)
+        return empty or self._new_visit(self.writable(fact.patient), key)
+
+    @staticmethod
+    def _new_visit(record: Record, key: Key) -> tuple[Record, int]:
+        n = 0 if key == PERSON else record.next_visit
+        if n:
+            record.next_visit = n + 1
+        record.put(Visit(n, key))
+        record.summaries[n] = Summary(n, *key, "", 0, "", "", 0, 0, "", None)
+        return record, n
+
+    # --- whose is what
+
+    def settle(self) -> None:
+        """Links, the persons they make, and the visits' owners, once all facts are in their places."""
+        for patient, n in self.touched:
+            _sum_up(self.writable(patient), n)
+        if any(record.ties for record in self.was.values()) or self._tied or self._has_loose():
+            self.ties_before, self.ties = Ties(self.was), Ties(self.held)
+        if self._tied:
+            self._link()
+        self._move()
+        for patient in self._restate:
+            self._restated(patient)
+
+    def _has_loose(self) -> bool:
+        return any(
+            one.way in ("account", "admitted")
+            for record in list(self.held.values())
+            for one in record.summaries.values()
+        )
+
+    def _link(self) -> None:
+        found, _ = persons(self.held)
+        for patient, record in list(self.held.items()):
+            if record.person != found[patient]:
+                self.writable(patient).person = found[patient]
+            self.whole.add(patient)
+
+    def _move(self) -> None:
+        """Brings each touched visit's facts to the record of the patient whose they are."""
+        if self._tied:
+            for patient, record in list(self.held.items()):
+                self.touched |= {(patient, n) for n in record.summaries}
+        for patient, n in sorted(self.touched):
+            record = self.record(patient)
+            stays = self.ties.stays(record) if not self.ties.trivial else {}
+            stay = stays.get(n, n)
+            members = [one for one, of in stays.items() if of == stay] or [n]
+            facts = sorted(
+                (fact for one in members for fact in _facts(record, one)), key=lambda fact: fact[:8]
+            )
+            if n == 0 or not facts:
+                continue
+            summary = record.summaries[n]
+            owner = owner_of(facts, summary.site, summary.account, self.ties)
+            if owner != patient:
+                for one in members:
+                    self._bring(record.patient, one, owner)
+        if not self.ties.trivial:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Visits that are one stay but lie in several records go to the one of their last fact."""
+        held: dict[Key, list[tuple[int, int]]] = {}
+        for patient, record in list(self.held.items()):
+            for one in record.summaries.values():
+                if one.way == "visit" and one.first:
+                    root = self.ties.root((one.site, one.way, one.ident))
+                    held.setdefault(root, []).append((patient, one.n))
+        for places in held.values():
+            if len({patient for patient, _ in places}) < 2:
+                continue
+            facts = sorted(
+                (fact for patient, n in places for fact in _facts(self.record(patient), n)),
+                key=lambda fact: fact[:8],
+            )
+            first = self.record(places[0][0]).summaries[places[0][1]]
+            owner = owner_of(facts, first.site, first.account, self.ties)
+            for patient, n in places:
+                if patient != owner:
+                    self._bring(patient, n, owner)
+
+    def _bring(self, patient: int, n: int, owner: int) -> None:
+        """Moves a visit's facts; its rows are about the patient under whom they were made, and stay."""
+        left, right = self.writable(patient), self.writable(owner)
+        visit = left.visit(n)
+        assert visit is not None
+        known = right.find(visit.key)
+        there = right.visit(known) if known is not None else None
+        if there is None:
+            _, known = self._new_visit(right, visit.key)
+            there = right.visit(known)
+        assert there is not None
+        right.put(there.with_facts((*there.facts, *visit.facts)))
+        left.put(visit.with_facts(()))
+        for place in ((patient, n), (owner, there.n)):
+            self.touched.add(place)
+            _sum_up(self.writable(place[0]), place[1])
+
+    def _restated(self, patient: int) -> None:
+        """What is said of a patient, made anew from all facts at hand that name them."""
+        facts = [
+            fact
+            for record in list(self.held.values())
+            for visit in record.all_visits()
+            for fact in visit.facts
+            if fact.patient == patient
+        ]
+        record = self.writable(patient)
+        record.statements, record.runs = all_stated(facts)
+
+
+def _facts(record: Record, n: int) -> tuple[Held, ...]:
+    visit = record.visit(n)
+    return visit.facts if visit else ()
+
+
+def _sum_up(record: Record, n: int) -> None:
+    """The summary's account, first recorded and begin, by which visits are one stay; evaluation adds the rest."""
+    visit = record.visit(n)
+    assert visit is not None
+    account, admitted = "", 0
+    for fact in visit.facts:
+        account = fact.said.get("account_id") or account
+        admitted = fact.said.get("admitted_at") or admitted
+    old = record.summaries[n]
+    first = visit.facts[0].recorded if visit.facts else 0
+    record.summaries[n] = old._replace(account=account, first=first, started=admitted or old.started)
+
+
+_NO_TIES = Ties({})
