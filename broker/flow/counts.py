@@ -1,4 +1,4 @@
-"""What intake counts, as Prometheus reads it. Plain numbers on the hot path; no patient's anything. Floor 8."""
+"""What intake counts, as Prometheus reads it. Plain numbers; nothing of a patient's. Floor 8."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ class IntakeCollector(Collector):
         """Called from the thread that answers /metrics: reads numbers, and copies what may grow meanwhile."""
         yield from self._of_channels()
         yield from self._of_listeners()
-        waiting = GaugeMetricFamily(
-            "handoff_intake_waiting_bytes", "Bytes that wait to be written to the journal."
-        )
+        waiting = GaugeMetricFamily("handoff_intake_waiting_bytes", "Bytes that wait for the journal.")
         waiting.add_metric([], self._waiting_bytes())
         yield waiting
 

@@ -22,28 +22,35 @@ VERSIONS |= {"2.8.1", "2.8.2", "2.9", "2.9.1"}
 MAX_KINDS = 1000
 ORDER_BYTES = 64 * 1024  # the field that orders is looked for within so many bytes of a frame
 
-_CAUSE_OF = {"several_messages": "several_messages", "no_msh": "not_hl7", "utf16": "not_hl7"}
+_CAUSE_OF = {
+    "several_messages": "several_messages",
+    "no_msh": "not_hl7",
+    "utf16": "not_hl7",
+    "illegal_delimiters": "illegal_delimiters",
+}
 _REJECTED = ("unsupported_type", "unsupported_event", "unsupported_processing_id", "unsupported_version")
 _DEFAULTS = {
+    "unreadable": "AE",
+    "not_hl7": "AE",
+    "illegal_delimiters": "AR",  # the message cannot even be taken apart: v2.5.1, chapter 2.9.2.1
     "no_control_id": "AE",
     "several_messages": "AE",
     "too_long": "AR",
     "never_ending": "AR",
     "store_failed": "AR",
+    **dict.fromkeys(_REJECTED, "AA"),
 }
-_DEFAULTS |= dict.fromkeys(_REJECTED, "AA")
 _PROBLEMS = {
-    "no_control_id": ("101", "MSH-10", "MSH-10 is empty: without a control id no answer can be matched to it"),
-    "too_long": ("104", "", "the message is longer than this channel takes: send it in parts, or ask for a greater "
-                 "max_bytes"),
-    "never_ending": ("207", "", "the end of the message (FS CR) did not come within the time allowed: send it again"),
-    "several_messages": ("100", "MSH", "a second message begins in this frame: send each in a frame of its own"),
+    "no_control_id": ("101", "MSH-10", "MSH-10 is empty: without it no answer can be matched to the message"),
+    "several_messages": ("100", "MSH", "a second message begins in this frame: send one in each frame"),
+    "too_long": ("104", "", "the message is longer than this channel takes (its max_bytes)"),
+    "never_ending": ("207", "", "the message's end (FS CR) did not come in the time allowed: send it again"),
     "store_failed": ("207", "", "the message could not be stored: send it again"),
     "unsupported_type": ("200", "MSH-9.1", "this channel makes no use of messages of this type"),
     "unsupported_event": ("201", "MSH-9.2", "this channel makes no use of this event"),
-    "unsupported_processing_id": ("202", "MSH-11", "this channel takes messages of production only (MSH-11 P)"),
+    "unsupported_processing_id": ("202", "MSH-11", "this channel takes production's messages only (P)"),
     "unsupported_version": ("203", "MSH-12", "this is no version of HL7 v2 that we know (2.1 to 2.9)"),
-}  # fmt: skip
+}
 
 
 class Kind(NamedTuple):
@@ -66,7 +73,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Why a frame is answered negatively: a cause, a code of table 0008 in its original mode, and for people."""
+    """Why a frame is answered negatively: a cause, what original mode answers, and sentences for people."""
 
     cause: str
     code: str
@@ -182,7 +189,7 @@ class Judge:
         """The judgement on a frame whose header cannot be read."""
         cause = _CAUSE_OF.get(error.code, "unreadable")
         problem = Problem(error.ack_code, error.text, error.where)
-        return Judged(cause, self._answers.get(cause, "AE"), (problem,), error.partial)
+        return Judged(cause, self._answers.get(cause, _DEFAULTS[cause]), (problem,), error.partial)
 
     def negative(self, cause: str, header: Header | None) -> Judged:
         """The judgement for a cause; in the words of an analyst."""

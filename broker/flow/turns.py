@@ -1,4 +1,4 @@
-"""What waits between a frame's arrival and its answer: one frame, one batch, one group of answers. Floor 8."""
+"""What waits between a frame's arrival and its answer: a frame, a batch, a group of answers. Floor 8."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class BatchTurn(Turn):
 
 
 class Outbox:
-    """Sends the answers of a whole group, each connection's in one piece, and reads again who was not read."""
+    """Sends the answers of a whole group, each line's in one piece, and reads again who was not read."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.now = seconds()

@@ -1,4 +1,4 @@
-"""The child process of `acknowledge: mapped`: a project and messages in, verdicts out, by its pipes. Floor 8."""
+"""The child process of `acknowledge: mapped`: a project and messages in, verdicts out. Floor 8."""
 
 from __future__ import annotations
 
