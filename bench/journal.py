@@ -29,8 +29,8 @@ def accepted(url: str, senders: int, secs: float) -> float:
     posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     writer = Writer(url, post=posted.put, on_death=print)
     entry = Entry(
-        MESSAGE, 7, "north_adt", "10.1.2.3", "ADT", "A03", "C123456", "ADT|NORTH", "20260305141000", "P", "2.5.1",
-        "", "AA", "", "0123456789abcdef",
+        MESSAGE, 7, "north_adt", "10.1.2.3", "ADT", "A03", "C123456", "ADT|NORTH", "20260305141000", "P",
+        "2.5.1", "", "AA", "", "0123456789abcdef",
     )  # fmt: skip
     count = 0
     over = False

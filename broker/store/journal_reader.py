@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from broker.errors import StoreError
 from broker.store import journal_sql as sql
 from broker.store.journal_rows import PART_BYTES, SEQ_BITS, SEQ_MASK, Head, Row, key_of
+from broker.store.open import open_engine
 from broker.store.types import from_micros
 
 __all__ = ["Cursors", "Reader", "Run"]
@@ -41,13 +42,8 @@ class Run(NamedTuple):
     upto: Mapping[tuple[int, int], int]
 
 
-class _Seen(NamedTuple):
-    """What a scan tells of a row."""
-
-    at: Any
-    stream: int
-    seq: int
-    size: int
+# What a scan tells of a row: its time as the store has it, its key, its size. The first two are its place.
+_Seen = tuple[Any, int, int]
 
 
 class _Scan(NamedTuple):
@@ -60,17 +56,22 @@ class _Scan(NamedTuple):
 
 
 class Reader:
-    """Reads through a read-only engine of role `journal`. May be used from several threads.
+    """Reads through a read-only engine of role `journal`, or opens one. May be used from several threads.
 
     Every method raises `StoreError` when the database fails.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, journal: Engine | str) -> None:
+        engine = open_engine(journal, role="journal", read_only=True) if isinstance(journal, str) else journal
         self._engine = engine
         self._sqlite = engine.dialect.name == "sqlite"
         self._reads = sql.SQLITE if self._sqlite else sql.POSTGRES
         self._ended: dict[int, int] = {}
         self._from = 0
+
+    def close(self) -> None:
+        """Gives its connections up."""
+        self._engine.dispose()
 
     def greatest(self) -> dict[int, int]:
         """The greatest seq of each stream; 0 where it has no row."""
@@ -98,7 +99,7 @@ class Reader:
 
     def fetch(self, stream: int, seq: int) -> Row:
         """One row. Raises `StoreError` ("no_such_row"), ("let_go") where its bytes are no longer kept."""
-        return self._rows([_Seen(None, stream, seq, 0)])[0]
+        return self._rows([(None, key_of(stream, seq), 0)])[0]
 
     def headers(self, stream: int, after: int = 0, before: int | None = None, limit: int = 200) -> list[Head]:
         """Rows without bytes, oldest first, whose seq lies between `after` and `before`."""
@@ -148,15 +149,15 @@ class Reader:
         if not found:
             return None
         key, at, _, size = found[-1]
-        last = _Seen(at, stream, key & SEQ_MASK, size)
-        if last.seq - low != len(found):
+        if (key & SEQ_MASK) - low != len(found):
             self._explain_gap(store, stream, low, [key & SEQ_MASK for key, *_ in found])
+        done = {slot: key_of(stream, cursors.get((slot, stream), 0)) for slot in wanted}
         ours = [
-            _Seen(at, stream, seq, size)
+            (at, key, size)
             for key, at, slot, size in found
-            if slot in wanted and (seq := key & SEQ_MASK) > cursors.get((slot, stream), 0)
+            if key > done.get(slot, key)  # else not wanted
         ]
-        return _Scan(stream, ours, last, len(found) < count)
+        return _Scan(stream, ours, (at, key, size), len(found) < count)
 
     def _explain_gap(self, store: Connection, stream: int, low: int, seqs: Sequence[int]) -> None:
         """A hole above the mark is a loss, and nothing is worked beyond it."""
@@ -166,28 +167,28 @@ class Reader:
 
     def _rows(self, taken: Sequence[_Seen]) -> list[Row]:
         """The rows, chunk by chunk: rows do not change, so each chunk has a transaction of its own."""
-        rows: dict[tuple[int, int], Row] = {}
-        for chunk in _chunks(taken):
+        rows: dict[int, Row] = {}
+        for keys in _chunks(taken):
             with self._snapshot() as store:
-                found = store.exec_driver_sql(
-                    self._reads.heads, (self._among([key_of(seen.stream, seen.seq) for seen in chunk]),)
-                ).fetchall()
+                found = store.exec_driver_sql(self._reads.heads, (self._among(keys),)).fetchall()
                 whole = [fields for fields in found if not fields[-2]]
                 bodies = self._bodies(
                     store, [fields[-3] for fields in whole], {fields[-1] for fields in whole}
                 )
+            times: dict[Any, datetime] = {}
             for fields in found:
-                head = _head(fields)
-                raw = bodies.get(fields[-3]) if not fields[-2] else self._long(fields)
+                key, at, *told, digest, part, more, _ = fields
+                raw = self._long(fields) if more else bodies.get(part)
+                stream, seq = key >> SEQ_BITS, key & SEQ_MASK
                 if raw is None:
-                    raise StoreError(
-                        f"the bytes of {head.stream}.{head.seq} are no longer kept", code="let_go"
-                    )
-                rows[head.stream, head.seq] = Row(*head, raw)
-        missing = [seen for seen in taken if (seen.stream, seen.seq) not in rows]
-        if missing:
-            raise StoreError(f"there is no row {missing[0].stream}.{missing[0].seq}", code="no_such_row")
-        return [rows[seen.stream, seen.seq] for seen in taken]
+                    raise StoreError(f"the bytes of {stream}.{seq} are no longer kept", code="let_go")
+                time = times.get(at) or times.setdefault(at, _time(at))
+                rows[key] = Row._make((stream, seq, time, *told, digest.hex(), raw))
+        if len(rows) < len(taken):
+            missing = next(key for _, key, _ in taken if key not in rows)
+            where = f"{missing >> SEQ_BITS}.{missing & SEQ_MASK}"
+            raise StoreError(f"there is no row {where}", code="no_such_row")
+        return [rows[key] for _, key, _ in taken]
 
     def _long(self, fields: Any) -> bytes | None:
         """A long frame's bytes, one part a transaction."""
@@ -199,7 +200,8 @@ class Reader:
         if not parts:
             return {}
         asked = (self._among(parts),) if self._sqlite else (parts, list(days))
-        return dict(map(tuple, store.exec_driver_sql(self._reads.bodies, asked).fetchall()))
+        found = store.exec_driver_sql(self._reads.bodies, asked).fetchall()
+        return {key: body for key, body in found}
 
     def _range(self, stream: int, after: int, before: int, limit: int) -> list[Any]:
         with self._snapshot() as store:
@@ -242,21 +244,17 @@ def _lows(cursors: Cursors, wanted: frozenset[int], greatest: Mapping[int, int])
 def _merge(scans: Sequence[_Scan], limit: int, max_bytes: int) -> list[_Seen]:
     """Ours of all scans in the order of their places, up to where a scan ended before its stream did."""
     ours = [seen for scan in scans for seen in scan.ours]
+    horizon = None
     if len(scans) > 1:
-        ours.sort(key=_place)
-    horizons = [_place(scan.last) for scan in scans if not scan.whole]
-    horizon = min(horizons) if horizons and len(scans) > 1 else None
+        ours.sort()
+        horizon = min((scan.last for scan in scans if not scan.whole), default=None)
     taken: list[_Seen] = []
     for seen in ours[:limit]:
-        max_bytes -= seen.size
-        if (horizon is not None and _place(seen) > horizon) or (max_bytes < 0 and taken):
+        max_bytes -= seen[2]
+        if (horizon is not None and seen > horizon) or (max_bytes < 0 and taken):
             break
         taken.append(seen)
     return taken
-
-
-def _place(seen: _Seen) -> tuple[Any, int, int]:
-    return seen[:3]
 
 
 def _upto(
@@ -267,21 +265,22 @@ def _upto(
     upto: dict[tuple[int, int], int] = {}
     for scan in scans:
         left = None if done is None else next((seen for seen in scan.ours if seen not in done), None)
-        seq = left.seq - 1 if left else scan.last.seq
+        seq = (left[1] - 1 if left else scan.last[1]) & SEQ_MASK
         for slot in wanted:
             if seq > cursors.get((slot, scan.stream), 0):
                 upto[slot, scan.stream] = seq
     return upto
 
 
-def _chunks(taken: Sequence[_Seen]) -> Iterator[Sequence[_Seen]]:
-    chunk: list[_Seen] = []
-    size = 0
-    for seen in taken:
-        if chunk and (size + seen.size > CHUNK_BYTES or len(chunk) == CHUNK_ROWS):
+def _chunks(taken: Sequence[_Seen]) -> Iterator[list[int]]:
+    """Keys, so many at a time as one transaction may read."""
+    chunk: list[int] = []
+    room = CHUNK_BYTES
+    for _, key, size in taken:
+        room -= size
+        if chunk and (room < 0 or len(chunk) == CHUNK_ROWS):
             yield chunk
-            chunk, size = [], 0
-        chunk.append(seen)
-        size += seen.size
+            chunk, room = [], CHUNK_BYTES - size
+        chunk.append(key)
     if chunk:
         yield chunk
