@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -127,12 +128,12 @@ class _Lane:
         return await wire.ask(frame(payload), reading.judge, self._options.answer_secs)
 
     async def _connected(self) -> MllpWire | Failed:
-        if not self._kept.running:
-            self._kept.startService()
+        """The kept connection, or the next one; Failed when the next attempt does not succeed."""
         try:
-            waiting = self._kept.whenConnected(failAfterFailures=1)
-            waiting.addTimeout(self._options.connect_secs, self._clock)
-            self._wire = wire = cast(MllpWire, await waiting)
+            wire = await self._next_wire()
+            if not wire.usable:  # it has just ended, and ClientService is told after us
+                await deferLater(self._clock, 0)
+                wire = await self._next_wire()
             handshake = wire.when_ready()
             handshake.addTimeout(self._options.connect_secs, self._clock)
             await handshake
@@ -140,14 +141,21 @@ class _Lane:
             return Failed("unreachable", type(error).__name__)
         return wire
 
+    async def _next_wire(self) -> MllpWire:
+        waiting = self._kept.whenConnected(failAfterFailures=1)
+        if not self._kept.running:
+            self._kept.startService()
+        waiting.addTimeout(self._options.connect_secs, self._clock)
+        self._wire = wire = cast(MllpWire, await waiting)
+        return wire
+
     def close(self) -> Deferred[None]:
         self._closed = True
         if not self._kept.running:
             return _fired()
-        stopped = self._kept.stopService()
         if self._wire is not None:
             self._wire.cut_off(Unclear("closed"))
-        return stopped.addCallback(lambda _: self._turn.run(_fired))
+        return self._kept.stopService().addCallback(lambda _: self._turn.run(_fired))
 
 
 def _fired() -> Deferred[None]:
@@ -210,8 +218,9 @@ class MllpWire(Protocol):
         self._asked: Deferred[Outcome] | None = None
         self._timer: Any = None
         self._half: Any = None
+        self._ending: Outcome = Unclear("connection_lost")
         self._ready: list[Deferred[None]] = []
-        self._shaken = False
+        self._shaken = self._gone = False
         self.usable = False
         self.stray = 0
 
@@ -273,21 +282,22 @@ class MllpWire(Protocol):
                 self._settle(outcome)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.usable = False
+        self.usable, self._gone = False, True
         waiting, self._ready = self._ready, []
         for one in waiting:
             if not one.called:
                 one.errback(reason)
-        self._settle(Unclear("connection_lost"))
+        self._settle(self._ending)
 
     def cut_off(self, outcome: Outcome) -> None:
         """Whatever comes later on this connection could be taken for another message's answer: it ends."""
+        self._ending = outcome
         self._drop()
         self._settle(outcome)
 
     def _drop(self) -> None:
         self.usable = False
-        if self.transport is not None:
+        if not self._gone:
             self.transport.abortConnection()
 
     def _settle(self, outcome: Outcome) -> None:

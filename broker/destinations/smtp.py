@@ -303,7 +303,8 @@ class _Session(_Untyped):  # type: ignore[misc]
     def cut_off(self, code: str) -> None:
         """Ends the connection, and the attempt as it then stands."""
         self._end(Unclear(code) if self._all_sent else Failed(code))
-        self.transport.abortConnection()
+        if not self.gone.called:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
 from pydantic import BaseModel, Field, model_validator
 from twisted.internet.ssl import (
     Certificate,
-    PrivateCertificate,
     optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
@@ -19,8 +21,6 @@ from broker.destinations.base import Tools
 from broker.errors import DestinationError
 
 __all__ = ["TlsOptions", "client_tls"]
-
-PEM_END = b"-----END CERTIFICATE-----"
 
 
 class TlsOptions(BaseModel):
@@ -43,27 +43,26 @@ class TlsOptions(BaseModel):
 def client_tls(options: TlsOptions, host: str, tools: Tools) -> Any:
     """The connection creator for `host`. Raises `DestinationError` ("bad_certificate")."""
     try:
-        trust = _trust(options.trust_file, tools)
-        own = None
-        if options.cert_file is not None and options.key_file is not None:
-            own = PrivateCertificate.loadPEM(
-                (tools.folder / options.cert_file).read_bytes()
-                + b"\n"
-                + (tools.folder / options.key_file).read_bytes()
-            )
-        return optionsForClientTLS(options.server_name or host, trustRoot=trust, clientCertificate=own)
-    except (OSError, SSL.Error, ValueError) as error:
+        trust, own = _trust(options.trust_file, tools), _own(options, tools)
+        return optionsForClientTLS(options.server_name or host, trustRoot=trust, extraCertificateOptions=own)
+    except (OSError, SSL.Error, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise DestinationError(
             f"the certificates cannot be used ({type(error).__name__})", code="bad_certificate"
         ) from error
 
 
+def _own(options: TlsOptions, tools: Tools) -> dict[str, Any]:
+    """Our certificate, what stands between it and its authority, and its key; nothing where none is given."""
+    if options.cert_file is None or options.key_file is None:
+        return {}
+    own, *between = load_pem_x509_certificates((tools.folder / options.cert_file).read_bytes())
+    key = load_pem_private_key((tools.folder / options.key_file).read_bytes(), password=None)
+    return {"certificate": own, "privateKey": key, "extraCertChain": between}
+
+
 def _trust(file: Path | None, tools: Tools) -> Any:
     if file is None:
         return tools.trust_roots or platformTrust()
-    pieces = [
-        piece + PEM_END for piece in (tools.folder / file).read_bytes().split(PEM_END) if b"BEGIN" in piece
-    ]
-    if not pieces:
-        raise ValueError("no certificate in the file")
-    return trustRootFromCertificates([Certificate.loadPEM(piece) for piece in pieces])
+    pem = (tools.folder / file).read_bytes()
+    trusted = [Certificate.loadPEM(one.public_bytes(Encoding.PEM)) for one in load_pem_x509_certificates(pem)]
+    return trustRootFromCertificates(trusted)

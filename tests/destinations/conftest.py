@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
-from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
@@ -53,12 +53,12 @@ class TurnedByHand:
 
 
 class SelfSigned(NamedTuple):
-    """A certificate for localhost, as PEM files and as a server's options."""
+    """A certificate for localhost: PEM files, a server's options, and those of one that wants ours too."""
 
     cert_file: Path
     key_file: Path
     server: Any
-    pair: PrivateCertificate
+    mutual: Any
 
 
 @pytest.fixture(scope="session")
@@ -89,14 +89,11 @@ def self_signed(tmp_path_factory: pytest.TempPathFactory) -> SelfSigned:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    pair = PrivateCertificate.loadPEM(cert_file.read_bytes() + key_file.read_bytes())
-    return SelfSigned(cert_file, key_file, pair.options(), pair)
-
-
-@pytest.fixture
-def mutual(self_signed: SelfSigned) -> Any:
-    """A server's options that want the client's certificate."""
-    return self_signed.pair.options(Certificate.loadPEM(self_signed.cert_file.read_bytes()))
+    trusted = trustRootFromCertificates([Certificate.loadPEM(cert_file.read_bytes())])
+    own: Any = {"certificate": certificate, "privateKey": key}
+    return SelfSigned(
+        cert_file, key_file, CertificateOptions(**own), CertificateOptions(**own, trustRoot=trusted)
+    )
 
 
 @pytest.fixture
