@@ -13,6 +13,7 @@ from broker.commands.sending import send
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    name="broker",
     help="Handoff: an HL7v2 broker for care transitions.",
     no_args_is_help=True,
     add_completion=False,

@@ -91,7 +91,10 @@ def send_all(
                 line = line or _Line(host, port, timeout_secs)
                 code, text = _judged(message, line.ask(message))
             except OSError as error:
-                code, text, line = "no answer", str(error), None
+                code, text = "no answer", str(error)
+                if line:
+                    line.close()
+                line = None
             with lock:
                 sent.codes[code] += 1
                 if code not in POSITIVE:
