@@ -164,7 +164,7 @@ class RecordSystem(Factory):
     ) -> None:
         self.received: list[bytes] = []
         self._answer = answer or self._accept
-        self._told, self._now = told, now
+        self._told, self.clock = told, now
         self._open: set[Any] = set()
 
     def listen(self, reactor: Any, port: int = 0, host: str = "127.0.0.1", tls: Any = None) -> Deferred[Any]:
@@ -192,7 +192,7 @@ class RecordSystem(Factory):
         except Hl7Error:
             read = None
         answer = Answer("AA" if read else "AE")
-        return acknowledge(read, answer, control_id=f"P{len(self.received):09}", now=self._now())
+        return acknowledge(read, answer, control_id=f"P{len(self.received):09}", now=self.clock())
 
 
 class _RecordLine(Protocol):
