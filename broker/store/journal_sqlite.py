@@ -28,10 +28,10 @@ def wall_micros() -> int:
     return time.time_ns() // 1000
 
 
-def connect_sqlite(path: Path) -> sqlite3.Connection:
+def connect_sqlite(path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
     """A connection for the journal's writer."""
     make_private(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
     for pragma in pragmas("journal"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -53,22 +55,33 @@ class Journal:
             self._posted.get(timeout=PATIENCE_SECS)()
             self.posts += 1
 
+    def run_posted(self, within_secs: float) -> None:
+        """Runs the next post, if one comes within this time."""
+        with contextlib.suppress(queue.Empty):
+            self._posted.get(timeout=within_secs)()
+
     def stop(self) -> bool:
         return self.writer.stop(PATIENCE_SECS)
 
 
 @pytest.fixture
-def open_journal(stores: Stores) -> Iterator[Callable[..., Journal]]:
-    """`open_journal(**options of Writer)` on this test's stores, stopped when the test ends."""
+def open_journal_at() -> Iterator[Callable[..., Journal]]:
+    """`open_journal_at(url, **options of Writer)`, stopped when the test ends."""
     opened: list[Journal] = []
 
-    def open_it(**options: Any) -> Journal:
-        opened.append(Journal(stores.journal_url, **options))
+    def open_it(url: str, **options: Any) -> Journal:
+        opened.append(Journal(url, **options))
         return opened[-1]
 
     yield open_it
     for journal in opened:
         journal.stop()
+
+
+@pytest.fixture
+def open_journal(stores: Stores, open_journal_at: Callable[..., Journal]) -> Callable[..., Journal]:
+    """As `open_journal_at`, on this test's stores."""
+    return partial(open_journal_at, stores.journal_url)
 
 
 @pytest.fixture
