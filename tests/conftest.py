@@ -42,7 +42,7 @@ class PostgresServer:
     def __init__(self) -> None:
         self._user = "postgres" if os.geteuid() == 0 else None
         self._binaries = _binaries()
-        self.folder = Path(tempfile.mkdtemp(prefix="handoff-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="handoff-pg-", dir=_roomy_memory()))
         if self._user:
             shutil.chown(self.folder, self._user)
         self._run(
@@ -122,6 +122,12 @@ def _binaries() -> Path:
     on_path = shutil.which("initdb")
     assert on_path, "the tests need PostgreSQL's binaries: make test installs them"
     return Path(on_path).resolve().parent
+
+
+def _roomy_memory() -> Path | None:
+    """Where files live in memory, if there is room: making a database for each test syncs hundreds of them."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 4 << 30 else None
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""What the writer does when the store fails: nothing of the group is acknowledged, and nobody waits for nothing."""
+"""When the store fails: nothing of the group is acknowledged, and nobody waits for nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sqlite_error(code: int, name: str) -> sqlite3.OperationalError:
 
 
 class Faults:
-    """Makes the writer's store fail at a named instant: "insert" or "commit", as the store itself would say it."""
+    """Makes the writer's store fail at an instant, "insert" or "commit", as the store itself would."""
 
     def __init__(self, stores: Stores, engine_of: Callable[..., Any]) -> None:
         self._url = stores.journal_url
@@ -85,7 +85,8 @@ class Faults:
             )
             connection.execute(
                 text(
-                    f"CREATE {kind} fail AFTER INSERT ON message {deferred} FOR EACH ROW EXECUTE FUNCTION fail()"
+                    f"CREATE {kind} fail AFTER INSERT ON message {deferred} "
+                    "FOR EACH ROW EXECUTE FUNCTION fail()"
                 )
             )
 
