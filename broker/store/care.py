@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -262,11 +263,20 @@ def _keys(pairs: Pairs) -> set[tuple[str, str]]:
 def _load(hot: Hot, asked: set[int], loaded: LoadedRecords) -> None:
     """Fills `loaded.records` with these and with all that are linked to them."""
     records = loaded.records
-    for row in hot.read(LOADS.RECORDS, [(patient,) for patient in asked]):
-        records[row[0]] = Loaded(row[0], row[1], row[2], bytes(row[3]))
+    _take(records, hot.read(LOADS.RECORDS, [(patient,) for patient in asked]))
     persons = {record.person for record in records.values()}
     linked = {row[0] for row in hot.read(LOADS.LINKED, [(person,) for person in persons])}
-    for row in hot.read(LOADS.RECORDS, [(patient,) for patient in (persons | linked) - records.keys()]):
-        records[row[0]] = Loaded(row[0], row[1], row[2], bytes(row[3]))
-    for stay, body in hot.read(LOADS.STAYS, [(patient,) for patient in records]):
-        records[stay >> 16].stays[stay & 65535] = bytes(body)
+    _take(records, hot.read(LOADS.RECORDS, [(patient,) for patient in (persons | linked) - records.keys()]))
+
+
+def _take(records: dict[int, Loaded], rows: Iterable[Any]) -> None:
+    """Sorts rows of `record` into records: heads (with a version) and stays, in any order."""
+    stays: list[tuple[int, bytes]] = []
+    for key, person, version, body in rows:
+        if version is None:
+            stays.append((key, bytes(body)))
+        else:
+            patient = key >> 16
+            records[patient] = Loaded(patient, person, version, bytes(body))
+    for key, body in stays:
+        records[key >> 16].stays[(key & 65535) - 1] = body

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, text
+from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from broker.store.care_tables import CLUSTERED, Big, CareTable
@@ -15,9 +15,7 @@ from broker.store.types import Utc
 
 __all__ = [
     "EncounterRow",
-    "NotificationBodyRow",
     "NotificationRow",
-    "PlanBodyRow",
     "PlanEntryRow",
     "ReviewRow",
     "TaskRow",
@@ -91,7 +89,7 @@ class TaskRow(CareTable):
 
 
 class NotificationRow(CareTable):
-    """What people are told: one a meaning. What it says stands in `notification_body`, by version."""
+    """What people are told: one a meaning. Earlier versions are found by the timeline."""
 
     __tablename__ = "notification"
     __table_args__ = (
@@ -109,21 +107,11 @@ class NotificationRow(CareTable):
     urgency: Mapped[str]
     about: Mapped[str] = mapped_column(doc="the patient's number under which it was told")
     occurred_at: Mapped[datetime] = mapped_column(Utc)
-
-
-class NotificationBodyRow(CareTable):
-    """What a version of a notification says. Older versions are kept."""
-
-    __tablename__ = "notification_body"
-
-    patient: Mapped[int] = mapped_column(Big, primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[bytes] = mapped_column(LargeBinary, doc="JSON")
+    body: Mapped[int] = mapped_column(Big, doc="body.id: what is told")
 
 
 class PlanEntryRow(CareTable):
-    """One entry of a care plan. What it says stands in `plan_body`, by version."""
+    """One entry of a care plan. Earlier versions are found by the timeline."""
 
     __tablename__ = "plan_entry"
     __table_args__ = (
@@ -141,17 +129,7 @@ class PlanEntryRow(CareTable):
     key: Mapped[str] = mapped_column(doc="its meaning within the section: a code, an NPI")
     version: Mapped[int]
     state: Mapped[str]
-
-
-class PlanBodyRow(CareTable):
-    """What a version of a plan's entry says. Older versions are kept."""
-
-    __tablename__ = "plan_body"
-
-    patient: Mapped[int] = mapped_column(Big, primary_key=True)
-    n: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True)
-    body: Mapped[bytes] = mapped_column(LargeBinary, doc="JSON")
+    body: Mapped[int] = mapped_column(Big, doc="body.id: what it says")
 
 
 class TimerRow(CareTable):

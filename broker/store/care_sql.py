@@ -12,7 +12,7 @@ from typing import Literal
 
 __all__ = ["LOADS", "MOVES", "PUTS", "Load", "Put"]
 
-Again = Literal["fail", "replace", "keep", "same", "count"]
+Again = Literal["fail", "replace", "same", "count"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class Put:
     """Puts rows of one table. `rowcount` of both statements counts the rows that were put.
 
     `again` says what is done when the key is there: `fail` (a unique violation), `replace` the row,
-    `keep` the row that is there, or `same`: nothing is put unless the columns `same` are equal.
+    `count` adds to it, or `same`: nothing is put unless the columns `same` are equal.
     """
 
     table: str
@@ -46,9 +46,7 @@ def _put(table: str, columns: str, key: str = "", again: Again = "fail", same: s
     if again != "fail":
         tail = f" ON CONFLICT ({', '.join(keys)}) DO "
         rest = [name for name in names if name not in keys]
-        if again == "keep":
-            tail += "NOTHING"
-        elif again == "count":
+        if again == "count":
             added = f'"count" = "{table}"."count" + excluded."count"'
             last = [f'"{name}" = excluded."{name}"' for name in rest if name.startswith("last_")]
             tail += "UPDATE SET " + ", ".join([added, *last])
@@ -74,7 +72,7 @@ class PUTS:
     HANDLED = _put(
         "handled",
         "stream:bigint seq:bigint at:timestamptz channel:text event:text control_id:text patient:bigint "
-        "outcome:text why:text notices:int mute:bool bundle:int",
+        "listed:bool outcome:text why:text notices:int mute:bool bundle:int",
         key="stream seq",
         again="replace",
     )
@@ -94,8 +92,18 @@ class PUTS:
     ACT = _put(
         "act", "id:bigint kind:text patient:bigint row:int by:text at:timestamptz body:bytea", key="id"
     )
-    PATIENT = _put("patient", "id:bigint person:bigint version:bigint head:bytea")
-    STAY = _put("stay", "id:bigint body:bytea", key="id", again="replace")
+    RECORD = _put(
+        "record", "id:bigint person:bigint version:bigint last_line:bigint last_delivery:bigint body:bytea"
+    )
+    STAY = _put("record", "id:bigint body:bytea", key="id", again="replace")
+    PATIENT = _put(
+        "patient",
+        "id:bigint person:bigint name:text authority:text number:text family:text given:text family_key:text "
+        "given_key:text birth_date:text sex:text phone:text language:text contacts:text pcp:text "
+        "deceased:bool deceased_at:timestamptz",
+        key="id",
+        again="replace",
+    )
     IDENTIFIER = _put(
         "identifier",
         "authority:text number:text patient:bigint",
@@ -105,9 +113,11 @@ class PUTS:
     )
     CHANGE = _put(
         "change",
-        "patient:bigint version:bigint n:int at:timestamptz kind:text row:int row_version:int verb:text "
-        "state:text stream:bigint seq:bigint fact_kind:text fact_n:int rule:text rule_version:text",
+        "id:bigint patient:bigint before:bigint at:timestamptz kind:text row:int row_version:int verb:text "
+        "state:text body:bigint stream:bigint seq:bigint fact_kind:text fact_n:int rule:text "
+        "rule_version:text",
     )
+    BODY = _put("body", "id:bigint body:bytea")
     ENCOUNTER = _put(
         "encounter",
         "patient:bigint n:int name:text site:text visit_id:text status:text patient_class:text "
@@ -127,24 +137,15 @@ class PUTS:
     NOTIFICATION = _put(
         "notification",
         "patient:bigint n:int name:text version:int encounter:int kind:text state:text urgency:text "
-        "about:text occurred_at:timestamptz",
+        "about:text occurred_at:timestamptz body:bigint",
         key="patient n",
-        again="replace",
-    )
-    NOTIFICATION_BODY = _put(
-        "notification_body",
-        "patient:bigint n:int version:int body:bytea",
-        key="patient n version",
         again="replace",
     )
     PLAN_ENTRY = _put(
         "plan_entry",
-        "patient:bigint n:int section:text key:text version:int state:text",
+        "patient:bigint n:int section:text key:text version:int state:text body:bigint",
         key="patient n",
         again="replace",
-    )
-    PLAN_BODY = _put(
-        "plan_body", "patient:bigint n:int version:int body:bytea", key="patient n version", again="replace"
     )
     TIMER = _put(
         "timer", "patient:bigint n:int kind:text due_at:timestamptz", key="patient n", again="replace"
@@ -157,11 +158,9 @@ class PUTS:
     )
     DELIVERY = _put(
         "delivery",
-        "name:text lane:bigint patient:bigint notification:int version:int act:text recipient:text "
-        "destination:text address:text stream:bigint seq:bigint state:text not_before:timestamptz "
-        "asked_at:timestamptz",
-        key="lane name",
-        again="keep",
+        "id:bigint name:text lane:bigint patient:bigint before:bigint notification:int version:int act:text "
+        "recipient:text destination:text address:text stream:bigint seq:bigint state:text "
+        "not_before:timestamptz asked_at:timestamptz",
     )
     CODE = _put(
         "code",
@@ -193,18 +192,24 @@ class MOVES:
         " WHERE a.stream = v.stream AND a.seq = v.seq AND a.state = v.state",
     )
     RECORD = Load(
-        "UPDATE patient SET version = version + 1, person = ?, head = ? WHERE id = ? AND version = ?",
-        "UPDATE patient p SET version = p.version + 1, person = v.person, head = v.head"
-        " FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[]) AS v(person, head, id, version)"
-        " WHERE p.id = v.id AND p.version = v.version",
+        "UPDATE record SET version = version + 1, person = ?, last_line = ?, last_delivery = ?, body = ?"
+        " WHERE id = ? AND version = ?",
+        "UPDATE record r SET version = r.version + 1, person = v.person, last_line = v.last_line,"
+        " last_delivery = v.last_delivery, body = v.body"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[])"
+        " AS v(person, last_line, last_delivery, body, id, version)"
+        " WHERE r.id = v.id AND r.version = v.version",
     )
     UNTOUCHED = Load(
-        "UPDATE patient SET version = version + 1 WHERE id = ? AND version = ?",
-        "UPDATE patient p SET version = p.version + 1 FROM unnest(%s::bigint[], %s::bigint[])"
-        " AS v(id, version) WHERE p.id = v.id AND p.version = v.version",
+        "UPDATE record SET version = version + 1, last_line = ?, last_delivery = ?"
+        " WHERE id = ? AND version = ?",
+        "UPDATE record r SET version = r.version + 1, last_line = v.last_line,"
+        " last_delivery = v.last_delivery"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+        " AS v(last_line, last_delivery, id, version) WHERE r.id = v.id AND r.version = v.version",
     )
     # PostgreSQL only: takes the row locks in the order of ids, so that two savers do not meet head on.
-    LOCK_RECORDS = "SELECT 1 FROM patient WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
+    LOCK_RECORDS = "SELECT 1 FROM record WHERE id = ANY(%s::bigint[]) ORDER BY id FOR UPDATE"
     # A visit may move only from a record that this batch has read, hence compared.
     VISIT = Load(
         "INSERT INTO visit_key (site, visit_id, patient)"
@@ -215,20 +220,6 @@ class MOVES:
         " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])"
         " ON CONFLICT (site, visit_id) DO UPDATE SET patient = excluded.patient"
         " WHERE visit_key.patient = ANY(%s::bigint[])",
-    )
-    PROJECTION = Load(
-        "UPDATE patient SET name = ?, authority = ?, number = ?, family = ?, given = ?, family_key = ?,"
-        " given_key = ?, birth_date = ?, sex = ?, phone = ?, language = ?, contacts = ?, pcp = ?,"
-        " deceased = ?, deceased_at = ? WHERE id = ?",
-        "UPDATE patient SET name = v.name, authority = v.authority, number = v.number, family = v.family,"
-        " given = v.given, family_key = v.family_key, given_key = v.given_key, birth_date = v.birth_date,"
-        " sex = v.sex, phone = v.phone, language = v.language, contacts = v.contacts, pcp = v.pcp,"
-        " deceased = v.deceased, deceased_at = v.deceased_at"
-        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],"
-        " %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bool[],"
-        " %s::timestamptz[], %s::bigint[]) AS v(name, authority, number, family, given, family_key,"
-        " given_key, birth_date, sex, phone, language, contacts, pcp, deceased, deceased_at, id)"
-        " WHERE patient.id = v.id",
     )
     TIMER_DONE = Load(
         "DELETE FROM timer WHERE patient = ? AND n = ?",
@@ -253,18 +244,21 @@ class LOADS:
         " JOIN visit_key v USING (site, visit_id)",
     )
     RECORDS = Load(
-        "SELECT p.id, p.person, p.version, p.head FROM json_each(?) k CROSS JOIN patient p ON p.id = k.value",
-        "SELECT p.id, p.person, p.version, p.head FROM patient p WHERE p.id = ANY(%s::bigint[])",
+        "SELECT r.id, r.person, r.version, r.body FROM json_each(?) k CROSS JOIN record r"
+        " ON r.id BETWEEN k.value * 65536 AND k.value * 65536 + 65535",
+        "SELECT r.id, r.person, r.version, r.body FROM unnest(%s::bigint[]) AS k(id)"
+        " JOIN record r ON r.id BETWEEN k.id * 65536 AND k.id * 65536 + 65535",
     )
     LINKED = Load(
-        "SELECT p.id FROM json_each(?) k CROSS JOIN patient p ON p.person = k.value WHERE p.person <> p.id",
-        "SELECT p.id FROM patient p WHERE p.person = ANY(%s::bigint[]) AND p.person <> p.id",
+        "SELECT r.id / 65536 FROM json_each(?) k CROSS JOIN record r ON r.person = k.value"
+        " WHERE r.person <> r.id / 65536",
+        "SELECT r.id / 65536 FROM record r WHERE r.person = ANY(%s::bigint[]) AND r.person <> r.id / 65536",
     )
-    STAYS = Load(
-        "SELECT s.id, s.body FROM json_each(?) k CROSS JOIN stay s"
-        " ON s.id BETWEEN k.value * 65536 AND k.value * 65536 + 65535",
-        "SELECT s.id, s.body FROM unnest(%s::bigint[]) AS k(id)"
-        " JOIN stay s ON s.id BETWEEN k.id * 65536 AND k.id * 65536 + 65535",
+    ENDS = Load(
+        "SELECT r.id / 65536, r.last_line, r.last_delivery FROM json_each(?) k"
+        " CROSS JOIN record r ON r.id = k.value * 65536",
+        "SELECT r.id / 65536, r.last_line, r.last_delivery FROM unnest(%s::bigint[]) AS k(id)"
+        " JOIN record r ON r.id = k.id * 65536",
     )
     SEEN = Load(
         "SELECT s.channel, s.sender, s.control_id, s.digest, s.stream, s.seq"

@@ -1,9 +1,10 @@
 """The tables of `care` that the worker writes: how far it is, what became of messages, the records.
 
-Keys grow with arrival, or hang on the patient's number, which does. What belongs to one patient is
-clustered by that number (WITHOUT ROWID on SQLite where rows are small; a row of more than about 200
-bytes makes such a tree deep, so large bodies stand in tables with a rowid). The rows that people see are
-in `care_rows.py`, deliveries in `delivery_tables.py`, configuration and people in `house_tables.py`.
+What costs a save on a filled store is the pages that it makes dirty, about 20 us each. So history is only
+appended: its keys grow with arrival, and a patient's rows are a chain, each naming the one before and the
+record naming the last. What is replaced in place is clustered by the patient's number (WITHOUT ROWID on
+SQLite, which pays for rows below 200 bytes: large bodies are appended too). The rows that people see are in
+`care_rows.py`, deliveries in `delivery_tables.py`, configuration and people in `house_tables.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "ActRow",
     "AsideRow",
     "Big",
+    "BodyRow",
     "CareTable",
     "ChangeRow",
     "CodeRow",
@@ -28,8 +30,8 @@ __all__ = [
     "IdentifierRow",
     "NoticeRow",
     "PatientRow",
+    "RecordRow",
     "SeenRow",
-    "StayRow",
     "TallyRow",
     "VisitKeyRow",
 ]
@@ -63,12 +65,12 @@ class HandledRow(CareTable):
     __table_args__ = (
         CheckConstraint(f"outcome IN ({WORKED_OUTCOMES})", name="handled_outcome"),
         Index(
-            "handled_of_patient",
+            "handled_unlisted",
             "patient",
             "stream",
             "seq",
-            postgresql_where=text("patient IS NOT NULL"),
-            sqlite_where=text("patient IS NOT NULL"),
+            postgresql_where=text("patient IS NOT NULL AND NOT listed"),
+            sqlite_where=text("patient IS NOT NULL AND NOT listed"),
         ),
         Index("handled_by_time", "at", "stream", "seq"),
         Index("handled_of_channel", "channel", "at", "stream", "seq"),
@@ -91,6 +93,9 @@ class HandledRow(CareTable):
     event: Mapped[str] = mapped_column(doc="MSH-9.1^MSH-9.2")
     control_id: Mapped[str]
     patient: Mapped[int | None] = mapped_column(Big, doc="the patient that the message is about")
+    listed: Mapped[bool] = mapped_column(
+        doc="the patient's timeline has a line for it: the index on the patient"
+    )
     outcome: Mapped[str]
     why: Mapped[str] = mapped_column(doc="a code and words, never a value of the message")
     notices: Mapped[int] = mapped_column(doc="how many it was mapped to")
@@ -190,11 +195,40 @@ class ActRow(CareTable):
     body: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class PatientRow(CareTable):
-    """One identity as a hospital numbers it: the record's head, and what pages show of it.
+class RecordRow(CareTable):
+    """The records that decisions rest on: of each patient a head, and after it, in the same tree, the stays.
 
     `version` grows with every decision that read the record; who saves compares it.
     """
+
+    __tablename__ = "record"
+    __table_args__ = (
+        Index(
+            "record_linked",
+            "person",
+            postgresql_where=text("person <> id / 65536"),
+            sqlite_where=text("person <> id / 65536"),
+        ),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    id: Mapped[int] = mapped_column(
+        Big,
+        primary_key=True,
+        autoincrement=False,
+        doc="patient * 65536; stay n: + 1 + n, and no person, no version",
+    )
+    person: Mapped[int | None] = mapped_column(Big, doc="the lowest number of those that are linked as one")
+    version: Mapped[int | None] = mapped_column(Big)
+    last_line: Mapped[int | None] = mapped_column(Big, doc="change.id: the end of the patient's timeline")
+    last_delivery: Mapped[int | None] = mapped_column(
+        Big, doc="delivery.id: the end of the patient's deliveries"
+    )
+    body: Mapped[bytes] = mapped_column(LargeBinary, doc="care/codec.py makes and reads it")
+
+
+class PatientRow(CareTable):
+    """One identity as a hospital numbers it: what pages show of it."""
 
     __tablename__ = "patient"
     __table_args__ = (
@@ -206,40 +240,25 @@ class PatientRow(CareTable):
         ),
         Index("patient_by_name", "family_key", "given_key", "id"),
         Index("patient_by_birth", "birth_date", "id"),
-        {"postgresql_with": {"fillfactor": 80}},
     )
 
     id: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=False, doc="grows with arrival")
     person: Mapped[int] = mapped_column(Big, doc="the lowest number of those that are linked as one")
-    version: Mapped[int] = mapped_column(Big)
-    head: Mapped[bytes] = mapped_column(LargeBinary, doc="care/codec.py makes and reads it")
-    name: Mapped[str] = mapped_column(default="", server_default="", doc="the id that others see")
-    authority: Mapped[str] = mapped_column(default="", server_default="")
-    number: Mapped[str] = mapped_column(default="", server_default="")
-    family: Mapped[str] = mapped_column(default="", server_default="")
-    given: Mapped[str] = mapped_column(default="", server_default="")
-    family_key: Mapped[str] = mapped_column(default="", server_default="", doc="case folded, for the search")
-    given_key: Mapped[str] = mapped_column(default="", server_default="")
-    birth_date: Mapped[str] = mapped_column(default="", server_default="", doc="YYYY-MM-DD, or empty")
-    sex: Mapped[str] = mapped_column(default="", server_default="")
-    phone: Mapped[str] = mapped_column(default="", server_default="")
-    language: Mapped[str] = mapped_column(default="", server_default="")
-    contacts: Mapped[str] = mapped_column(default="[]", server_default="[]", doc="JSON")
-    pcp: Mapped[str] = mapped_column(default="{}", server_default="{}", doc="JSON")
-    deceased: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    name: Mapped[str] = mapped_column(doc="the id that others see, hex")
+    authority: Mapped[str]
+    number: Mapped[str]
+    family: Mapped[str]
+    given: Mapped[str]
+    family_key: Mapped[str] = mapped_column(doc="case folded, for the search")
+    given_key: Mapped[str]
+    birth_date: Mapped[str] = mapped_column(doc="YYYY-MM-DD, or empty")
+    sex: Mapped[str]
+    phone: Mapped[str]
+    language: Mapped[str]
+    contacts: Mapped[str] = mapped_column(doc="JSON")
+    pcp: Mapped[str] = mapped_column(doc="JSON")
+    deceased: Mapped[bool]
     deceased_at: Mapped[datetime | None] = mapped_column(Utc)
-
-
-class StayRow(CareTable):
-    """One stay of a record."""
-
-    __tablename__ = "stay"
-    __table_args__ = ({"postgresql_with": {"fillfactor": 80}},)
-
-    id: Mapped[int] = mapped_column(
-        Big, primary_key=True, autoincrement=False, doc="patient * 65536 + n: one tree, clustered by patient"
-    )
-    body: Mapped[bytes] = mapped_column(LargeBinary, doc="care/codec.py makes and reads it")
 
 
 class IdentifierRow(CareTable):
@@ -265,20 +284,25 @@ class VisitKeyRow(CareTable):
 
 
 class ChangeRow(CareTable):
-    """The timeline: every change of a row that people see, and why. Append-only."""
+    """A line of a timeline: a message about the patient, or a change of a row that people see, and why.
+
+    Append-only; a patient's lines are a chain from `record.last_line` back.
+    """
 
     __tablename__ = "change"
-    __table_args__ = (CLUSTERED,)
 
-    patient: Mapped[int] = mapped_column(Big, primary_key=True)
-    version: Mapped[int] = mapped_column(Big, primary_key=True, doc="the record's, after the change")
-    n: Mapped[int] = mapped_column(primary_key=True, doc="counts within the version")
+    id: Mapped[int] = mapped_column(Big, primary_key=True, doc="grows with arrival")
+    patient: Mapped[int] = mapped_column(Big)
+    before: Mapped[int | None] = mapped_column(Big, doc="the patient's line before this one")
     at: Mapped[datetime] = mapped_column(Utc, doc="when it was saved")
-    kind: Mapped[str] = mapped_column(doc="the table: task, encounter, ...")
+    kind: Mapped[str] = mapped_column(doc="the table: task, encounter, ...; message: a message was worked")
     row: Mapped[int] = mapped_column(doc="the row's n; of a delivery: its notification's")
     row_version: Mapped[int] = mapped_column(doc="of a notification or plan entry, else 0")
     verb: Mapped[str]
-    state: Mapped[str] = mapped_column(doc="of the row after the change")
+    state: Mapped[str] = mapped_column(doc="of the row after the change; of a message its outcome")
+    body: Mapped[int | None] = mapped_column(
+        Big, doc="body.id: what the row says since; of a delivery: its id"
+    )
     stream: Mapped[int | None] = mapped_column(
         Big, doc="with seq, fact_kind, fact_n: the fact; none: the clock"
     )
@@ -287,6 +311,15 @@ class ChangeRow(CareTable):
     fact_n: Mapped[int]
     rule: Mapped[str]
     rule_version: Mapped[str]
+
+
+class BodyRow(CareTable):
+    """What a version of a notification or of a plan's entry says. Append-only."""
+
+    __tablename__ = "body"
+
+    id: Mapped[int] = mapped_column(Big, primary_key=True, doc="grows with arrival")
+    body: Mapped[bytes] = mapped_column(LargeBinary, doc="JSON")
 
 
 class CodeRow(CareTable):

@@ -25,7 +25,6 @@ class DeliveryRow(CareTable):
             name="delivery_state",
         ),
         CheckConstraint("act IN ('tell','correct','retract','forward','answer')", name="delivery_act"),
-        Index("delivery_once", "lane", "name", unique=True),
         Index(
             "delivery_due",
             "destination",
@@ -51,6 +50,7 @@ class DeliveryRow(CareTable):
         Big, doc="what must not overtake: the patient's number, or -1 - slot where there is no patient"
     )
     patient: Mapped[int | None] = mapped_column(Big)
+    before: Mapped[int | None] = mapped_column(Big, doc="the patient's delivery before this one")
     notification: Mapped[int | None] = mapped_column(doc="its n within the patient; none: a whole message")
     version: Mapped[int] = mapped_column(doc="the notification's, when this was asked for")
     act: Mapped[str]

@@ -31,7 +31,7 @@ def test_the_databases_guard_the_same_states_as_the_tables(engine_of: Callable[.
 def test_what_belongs_to_a_patient_is_clustered_on_sqlite(sqlite_stores: Stores) -> None:
     engine = open_engine(sqlite_stores.care_url, role="care")
     with engine.connect() as connection:
-        for name in ("change", "task", "encounter", "handled", "seen", "identifier"):
+        for name in ("task", "encounter", "handled", "seen", "identifier"):
             sql = connection.execute(
                 text("SELECT sql FROM sqlite_master WHERE name = :n"), {"n": name}
             ).scalar()

@@ -108,6 +108,12 @@ def upgrade() -> None:
     op.create_index("audit_of_patient", "audit", ["patient", "id"], unique=False)
     op.create_index("audit_of_who", "audit", ["who", "id"], unique=False)
     op.create_table(
+        "body",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "bundle",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
@@ -126,23 +132,23 @@ def upgrade() -> None:
     )
     op.create_table(
         "change",
+        sa.Column("id", BIG, nullable=False),
         sa.Column("patient", BIG, nullable=False),
-        sa.Column("version", BIG, nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("before", BIG, nullable=True),
         sa.Column("at", Utc(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("row", sa.Integer(), nullable=False),
         sa.Column("row_version", sa.Integer(), nullable=False),
         sa.Column("verb", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("body", BIG, nullable=True),
         sa.Column("stream", BIG, nullable=True),
         sa.Column("seq", BIG, nullable=True),
         sa.Column("fact_kind", sa.String(), nullable=False),
         sa.Column("fact_n", sa.Integer(), nullable=False),
         sa.Column("rule", sa.String(), nullable=False),
         sa.Column("rule_version", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("patient", "version", "n"),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "channel_state",
@@ -186,6 +192,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("lane", BIG, nullable=False),
         sa.Column("patient", BIG, nullable=True),
+        sa.Column("before", BIG, nullable=True),
         sa.Column("notification", sa.Integer(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("act", sa.String(), nullable=False),
@@ -218,7 +225,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'queued'"),
         sqlite_where=sa.text("state = 'queued'"),
     )
-    op.create_index("delivery_once", "delivery", ["lane", "name"], unique=True)
     op.create_index(
         "delivery_waiting",
         "delivery",
@@ -289,6 +295,7 @@ def upgrade() -> None:
         sa.Column("event", sa.String(), nullable=False),
         sa.Column("control_id", sa.String(), nullable=False),
         sa.Column("patient", BIG, nullable=True),
+        sa.Column("listed", sa.Boolean(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("why", sa.String(), nullable=False),
         sa.Column("notices", sa.Integer(), nullable=False),
@@ -312,12 +319,12 @@ def upgrade() -> None:
     )
     op.create_index("handled_of_channel", "handled", ["channel", "at", "stream", "seq"], unique=False)
     op.create_index(
-        "handled_of_patient",
+        "handled_unlisted",
         "handled",
         ["patient", "stream", "seq"],
         unique=False,
-        postgresql_where=sa.text("patient IS NOT NULL"),
-        sqlite_where=sa.text("patient IS NOT NULL"),
+        postgresql_where=sa.text("patient IS NOT NULL AND NOT listed"),
+        sqlite_where=sa.text("patient IS NOT NULL AND NOT listed"),
     )
     op.create_table(
         "identifier",
@@ -368,41 +375,31 @@ def upgrade() -> None:
         sa.Column("urgency", sa.String(), nullable=False),
         sa.Column("about", sa.String(), nullable=False),
         sa.Column("occurred_at", Utc(), nullable=False),
+        sa.Column("body", BIG, nullable=False),
         sa.CheckConstraint("state IN ('standing','retracted')", name="notification_state"),
         sa.PrimaryKeyConstraint("patient", "n"),
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "notification_body",
-        sa.Column("patient", BIG, nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("patient", "n", "version"),
-    )
-    op.create_table(
         "patient",
         sa.Column("id", BIG, autoincrement=False, nullable=False),
         sa.Column("person", BIG, nullable=False),
-        sa.Column("version", BIG, nullable=False),
-        sa.Column("head", sa.LargeBinary(), nullable=False),
-        sa.Column("name", sa.String(), server_default="", nullable=False),
-        sa.Column("authority", sa.String(), server_default="", nullable=False),
-        sa.Column("number", sa.String(), server_default="", nullable=False),
-        sa.Column("family", sa.String(), server_default="", nullable=False),
-        sa.Column("given", sa.String(), server_default="", nullable=False),
-        sa.Column("family_key", sa.String(), server_default="", nullable=False),
-        sa.Column("given_key", sa.String(), server_default="", nullable=False),
-        sa.Column("birth_date", sa.String(), server_default="", nullable=False),
-        sa.Column("sex", sa.String(), server_default="", nullable=False),
-        sa.Column("phone", sa.String(), server_default="", nullable=False),
-        sa.Column("language", sa.String(), server_default="", nullable=False),
-        sa.Column("contacts", sa.String(), server_default="[]", nullable=False),
-        sa.Column("pcp", sa.String(), server_default="{}", nullable=False),
-        sa.Column("deceased", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("authority", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("family", sa.String(), nullable=False),
+        sa.Column("given", sa.String(), nullable=False),
+        sa.Column("family_key", sa.String(), nullable=False),
+        sa.Column("given_key", sa.String(), nullable=False),
+        sa.Column("birth_date", sa.String(), nullable=False),
+        sa.Column("sex", sa.String(), nullable=False),
+        sa.Column("phone", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=False),
+        sa.Column("contacts", sa.String(), nullable=False),
+        sa.Column("pcp", sa.String(), nullable=False),
+        sa.Column("deceased", sa.Boolean(), nullable=False),
         sa.Column("deceased_at", Utc(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        postgresql_with={"fillfactor": 80},
     )
     op.create_index("patient_by_birth", "patient", ["birth_date", "id"], unique=False)
     op.create_index("patient_by_name", "patient", ["family_key", "given_key", "id"], unique=False)
@@ -431,14 +428,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("login"),
     )
     op.create_table(
-        "plan_body",
-        sa.Column("patient", BIG, nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("patient", "n", "version"),
-    )
-    op.create_table(
         "plan_entry",
         sa.Column("patient", BIG, nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
@@ -446,6 +435,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("body", BIG, nullable=False),
         sa.CheckConstraint(
             "section IN ('goal','team','problem','medication','appointment','note','allergy','contact')",
             name="plan_entry_section",
@@ -453,6 +443,25 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('active','ended','withdrawn')", name="plan_entry_state"),
         sa.PrimaryKeyConstraint("patient", "n"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "record",
+        sa.Column("id", BIG, autoincrement=False, nullable=False),
+        sa.Column("person", BIG, nullable=True),
+        sa.Column("version", BIG, nullable=True),
+        sa.Column("last_line", BIG, nullable=True),
+        sa.Column("last_delivery", BIG, nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "record_linked",
+        "record",
+        ["person"],
+        unique=False,
+        postgresql_where=sa.text("person <> id / 65536"),
+        sqlite_where=sa.text("person <> id / 65536"),
     )
     op.create_table(
         "review",
@@ -497,13 +506,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_digest"),
     )
     op.create_index("session_by_end", "session", ["ends_at"], unique=False)
-    op.create_table(
-        "stay",
-        sa.Column("id", BIG, autoincrement=False, nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-        postgresql_with={"fillfactor": 80},
-    )
     op.create_table(
         "suspect",
         sa.Column("stream", BIG, nullable=False),
