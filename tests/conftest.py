@@ -125,7 +125,7 @@ def _binaries() -> Path:
 
 
 def _roomy_memory() -> Path | None:
-    """Where files live in memory, if there is room: making a database for each test syncs hundreds of them."""
+    """Where files live in memory, if there is room: a database for each test syncs hundreds of them."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and shutil.disk_usage(memory).free > 4 << 30 else None
 
