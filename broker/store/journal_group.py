@@ -83,6 +83,7 @@ class Numbering:
         self._chain = NO_CHAIN
         self._before = 0
         self._day = to_micros(now) // DAY_MICROS
+        self._numbered = False
 
     def sheet(self, group: Group) -> Sheet:
         """Numbers a group. Nothing of it counts if it is not written: then the stream is given up."""
@@ -100,8 +101,10 @@ class Numbering:
 
     def written(self, at: datetime) -> None:
         """The last sheet is on disk, under this time."""
-        self._before = to_micros(at)
-        self._day = self._before // DAY_MICROS
+        self._day = to_micros(at) // DAY_MICROS
+        if self._numbered:
+            self._before = to_micros(at)
+        self._numbered = False
 
     def _add_part(self, group: Group, frame: LongFrame, sheet: Sheet, lines: list[Line]) -> None:
         if not frame.keys:
@@ -127,6 +130,7 @@ class Numbering:
 
     def _line(self, entry: Entry, size: int, digest: bytes, day: int, part: int, more: str) -> Line:
         self._seq += 1
+        self._numbered = True
         words, joined = words_of(entry)
         self._chain = link(self._chain, self._before, self._seq, entry.slot, digest, joined)
         return Line(self._seq, entry.slot, words, size, digest, self._chain, day, part, more)

@@ -187,6 +187,11 @@ class Writer:
             self._bytes -= sum(map(len, frame.waiting))
             frame.waiting.clear()
 
+    def _drop_unfinished(self) -> None:
+        for frame in list(self._begun):
+            self._lose(frame, StoreError("the broker is stopping", code="stopping"))
+            self._drop(frame)
+
     def _drop(self, frame: LongFrame) -> None:
         if frame in self._begun:
             self._begun.remove(frame)
@@ -216,6 +221,9 @@ class Writer:
         with self._news:
             while not (self._waiting or self._long or self._unanswered or self._dropped):
                 if self._stopping:
+                    self._drop_unfinished()
+                    if self._dropped:
+                        break
                     return None
                 self._idle = True
                 heard = self._news.wait(REST_SECS if self._numbering else RETRY_SECS)
