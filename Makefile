@@ -38,7 +38,7 @@ unit: venv
 	$(BIN)/pytest -n $(WORKERS) -m "not slow and not postgres and not crash"
 
 bench: venv
-	$(BIN)/broker bench
+	$(BIN)/broker bench --keep bench/results
 
 # Kills at every named point and at random, with a slowed fsync: minutes, not seconds.
 crash: venv

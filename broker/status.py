@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from broker.channel import Mllp
 from broker.errors import BrokerError
 from broker.presence import Present
+from broker.project import Project
+from broker.store.standing import Standing
 
-__all__ = ["ChannelStatus", "ProcessStatus", "Readiness", "Status", "readiness"]
+__all__ = ["ChannelStatus", "ProcessStatus", "Readiness", "Status", "readiness", "status_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Status:
 
     at: datetime
     bundle: str
+    worked: int  # messages that have been worked, ever, whatever became of them
     backlog: int  # messages in the journal that no worker has worked yet
     channels: Sequence[ChannelStatus]
     deliveries: Mapping[str, Mapping[str, int]]  # destination -> state -> count
@@ -57,6 +61,49 @@ class Status:
     tasks_overdue: int
     codes: int  # codes that a table lacks
     processes: Sequence[ProcessStatus]
+
+
+def status_of(
+    at: datetime,
+    project: Project,
+    bundle: str,
+    journaled: int,
+    found: Standing,
+    processes: Sequence[ProcessStatus],
+) -> Status:
+    """Puts together what the stores, the project and the processes say; `journaled` counts all rows ever."""
+    channels = []
+    for name, channel in project.channels.items():
+        aside = found.aside.get(name, {})
+        channels.append(
+            ChannelStatus(
+                name=name,
+                title=channel.title,
+                state=channel.state,
+                listens=_listens(channel.receive),
+                paused=name in found.paused,
+                became=found.became.get(name, {}),
+                refused=aside.get("refused", 0),
+                waiting=aside.get("paused", 0),
+                last_at=found.last_at.get(name),
+            )
+        )
+    return Status(
+        at=at,
+        bundle=bundle,
+        worked=found.worked,
+        backlog=max(0, journaled - found.worked),
+        channels=channels,
+        deliveries=found.deliveries,
+        tasks_open=found.tasks_open,
+        tasks_overdue=found.tasks_overdue,
+        codes=found.codes,
+        processes=processes,
+    )
+
+
+def _listens(receive: object) -> str:
+    return f"{receive.host}:{receive.port}" if isinstance(receive, Mllp) else "notifications"
 
 
 @dataclass(frozen=True, slots=True)

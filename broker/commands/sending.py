@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import Counter
@@ -17,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from broker.commands.files import messages_of
 from broker.commands.output import AsJson, failing_well, print_json, print_table, say
 from broker.errors import BrokerError, OperationError
-from broker.hl7 import Deframer, Message, frame, header
+from broker.hl7 import Message, header
+from broker.mllp_line import MllpLine
 
 __all__ = ["Sent", "send", "send_all"]
 
@@ -35,29 +35,6 @@ class Sent:
     @property
     def count(self) -> int:
         return sum(self.codes.values())
-
-
-class _Line:
-    """One MLLP connection to send by; each message waits for its answer."""
-
-    def __init__(self, host: str, port: int, timeout_secs: float) -> None:
-        self._socket = socket.create_connection((host, port), timeout_secs)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._deframer = Deframer()
-        self._answers: list[bytes] = []
-
-    def ask(self, message: bytes) -> Message:
-        """The answer to a message. Raises `OSError` when none comes."""
-        self._socket.sendall(frame(message))
-        while not self._answers:
-            received = self._socket.recv(65536)
-            if not received:
-                raise ConnectionError("hung up without an answer")
-            self._answers += self._deframer.feed(received)
-        return Message(self._answers.pop(0))
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def send_all(
@@ -85,10 +62,10 @@ def send_all(
         return message
 
     def work() -> None:
-        line: _Line | None = None
+        line: MllpLine | None = None
         while (message := take()) is not None:
             try:
-                line = line or _Line(host, port, timeout_secs)
+                line = line or MllpLine(host, port, timeout_secs)
                 code, text = _judged(message, line.ask(message))
             except OSError as error:
                 code, text = "no answer", str(error)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -62,6 +63,10 @@ def make_app(status: Callable[[], Status], ready: Callable[[], Readiness]) -> Fa
     @app.get("/", response_class=HTMLResponse)
     def status_page(request: Request) -> Response:
         return pages.TemplateResponse(request, "status.html", {"status": status()})
+
+    @app.get("/status.json")
+    def status_document() -> Response:
+        return Response(orjson.dumps(status(), option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:

@@ -24,6 +24,7 @@ NORTH = ChannelStatus(
 STATUS = Status(
     at=datetime(2026, 3, 5, 15, 0, tzinfo=UTC),
     bundle="f" * 64,
+    worked=1236,
     backlog=7,
     channels=[NORTH],
     deliveries={"westside/ehr": {"delivered": 5, "given_up": 1}},
