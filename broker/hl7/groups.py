@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from broker.hl7.grammar import ANCHORS, ORDER_SEGMENTS, carries, owns
@@ -79,6 +79,24 @@ class View:
         if not isinstance(path, Path):
             path = Path.parse(path)
         return tuple(value for value in self._leaves(path) if value)
+
+    def repetitions(self, path: Path) -> list[str]:
+        """The repetitions of a field that the path lets through, in order and as they came: still escaped.
+
+        Component and subcomponent of the path play no part; empty repetitions are left out.
+        """
+        root = self.root
+        if path.plain:
+            fields = self._first.get(path.segment)
+            segments: Iterable[list[str]] = (self._find(path.segment) if fields is None else fields,)
+        else:
+            segments = self._segments(path)
+        found: list[str] = []
+        for fields in segments:
+            text = fields[path.field] if path.field < len(fields) else ""
+            if text:
+                found += repetitions_of(text, path, root.delimiters, root.codec)
+        return [part for part in found if part]
 
     def each(self, group: str) -> tuple[View, ...]:
         """Every segment of a name with what hangs on it, or every PATIENT (a PID until the next) or ORDER.

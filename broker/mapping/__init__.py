@@ -1,0 +1,7 @@
+"""Mappings: what a message means, as a notice; what a notification says, as a message. Floor 3, pure."""
+
+from broker.mapping.apply import Applied, Mapping, apply
+from broker.mapping.convert import Facility, UnknownCode
+from broker.mapping.tables import Table, read_table
+
+__all__ = ["Applied", "Facility", "Mapping", "Table", "UnknownCode", "apply", "read_table"]

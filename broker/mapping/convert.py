@@ -1,0 +1,265 @@
+"""Text becomes a value here: times, dates, flags, and the parts that HL7's data types are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol
+
+from broker.errors import Hl7Error
+from broker.hl7 import NULL, Path, View, flags, parse_date, parse_time, unescape
+from broker.mapping.shape import Kind
+from broker.mapping.tables import Table
+from broker.notices import Address, Identifier, Location, Part, Phone, Practitioner
+
+__all__ = ["CONVERTERS", "PARTS", "Facility", "Reading", "UnknownCode", "flag"]
+
+_YES = {"Y": True, "YES": True, "TRUE": True, "1": True, "N": False, "NO": False, "FALSE": False, "0": False}
+_PHONE_USES = {
+    "PRN": "home",
+    "WPN": "work",
+    "PRS": "mobile",
+    "ORN": "other",
+    "VHN": "vacation",
+    "EMR": "emergency",
+}
+_NO_PHONE = frozenset({"NET", "Internet", "X.400", "DSM"})
+_USE_OF = {"PID-13": "home", "PID-14": "work"}
+
+
+class Facility(Protocol):
+    """What a mapping must know of the site at which a message was written."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def zone(self) -> tzinfo | None: ...
+    @property
+    def tables(self) -> Mapping[str, str]: ...
+    @property
+    def npi_authorities(self) -> frozenset[str]: ...
+    def resolve_authority(self, stated: str) -> str: ...
+    def picks_number(self, kind: str, authority: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCode:
+    """A code that a table lacks, and the path where it stood."""
+
+    table: str
+    code: str
+    path: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """One message being mapped: what its site says, and what is noticed on the way."""
+
+    site: Facility
+    tables: Mapping[str, Table]
+    zone: tzinfo | None
+    unknown: list[UnknownCode] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def word(self, table: str, code: str) -> str | None:
+        """Our word for a code: by the site's own table if it names one, else by the named one."""
+        site = self.site
+        if site.tables and (own := site.tables.get(table)) is not None:
+            found = self.tables[own].word(code, site.name)
+            if found is not None:
+                return found
+        return self.tables[table].word(code, site.name)
+
+
+def time(text: str, reading: Reading, where: str) -> datetime:
+    """A time. In the hour that the site's clock shows twice or never, a warning says so."""
+    zone = reading.zone
+    found = parse_time(text, zone)
+    if found.tzinfo is zone and found.utcoffset() != found.replace(fold=1).utcoffset():
+        reading.warnings.append(f"{flags(text, zone) or 'repeated'}_hour at {where}")
+    return found
+
+
+def day(text: str, reading: Reading, where: str) -> date:
+    """A calendar day."""
+    return parse_date(text)
+
+
+def flag(text: str, reading: Reading, where: str) -> bool:
+    """Yes or no."""
+    found = _YES.get(text.strip().upper())
+    if found is None:
+        raise Hl7Error("this is neither Y nor N", code="bad_value", value=text)
+    return found
+
+
+def number(text: str, reading: Reading, where: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise Hl7Error("this is no whole number", code="bad_number", value=text) from error
+
+
+def decimal(text: str, reading: Reading, where: str) -> Decimal:
+    """A number."""
+    try:
+        return Decimal(text.strip())
+    except InvalidOperation as error:
+        raise Hl7Error("this is no number", code="bad_number", value=text) from error
+
+
+def as_it_is(text: str, reading: Reading, where: str) -> str:
+    """Text."""
+    return text
+
+
+CONVERTERS: dict[Kind, Callable[[str, Reading, str], Any]] = {
+    "text": as_it_is,
+    "time": time,
+    "date": day,
+    "flag": flag,
+    "number": number,
+    "decimal": decimal,
+}
+
+
+# The parts. Each takes one repetition as it came and gives what the part's model takes: {} where it
+# says nothing, None where it is `""`.
+
+Said = dict[str, Any]
+
+
+class _Pieces:
+    """The components of one repetition."""
+
+    __slots__ = ("escape", "parts", "root", "sub")
+
+    def __init__(self, text: str, view: View) -> None:
+        self.root = view.root
+        _, component, self.sub, self.escape = view.root.delimiters.marks
+        self.parts = text.split(component)
+
+    def get(self, number: int, sub: int = 1) -> str:
+        """A component's (sub)component, unescaped; `""` within reads as nothing."""
+        parts = self.parts
+        if number > len(parts):
+            return ""
+        text = parts[number - 1]
+        if self.sub in text:
+            pieces = text.split(self.sub)
+            text = pieces[sub - 1] if sub <= len(pieces) else ""
+        elif sub > 1:
+            return ""
+        if self.escape in text:
+            text = unescape(text, self.root.delimiters, self.root.codec)
+        return "" if text == NULL else text
+
+
+def identifier(text: str, view: View, reading: Reading, path: Path) -> Said | None:
+    """CX: .1 number, .4 authority, .5 type (table 0203)."""
+    if text == NULL:
+        return None
+    pieces = _Pieces(text, view)
+    value = pieces.get(1)
+    if not value:
+        return {}
+    said: Said = {"value": value}
+    stated = pieces.get(4) or pieces.get(4, 2)
+    if stated:
+        said["authority"] = reading.site.resolve_authority(stated)
+    kind = pieces.get(5)
+    if kind:
+        said["type"] = kind
+    return said
+
+
+def practitioner(text: str, view: View, reading: Reading, path: Path) -> Said | None:
+    """XCN: .1 number, .2 family, .3 given, .9 authority, .13 type. An NPI is one by .13 or by .9."""
+    if text == NULL:
+        return None
+    pieces = _Pieces(text, view)
+    number, family, given = pieces.get(1), pieces.get(2), pieces.get(3)
+    said: Said = {}
+    if number:
+        stated = pieces.get(9) or pieces.get(9, 2)
+        if (
+            pieces.get(13) == "NPI"
+            or stated in reading.site.npi_authorities
+            or (pieces.get(9, 2) in reading.site.npi_authorities)
+        ):
+            if is_npi(number):
+                said["npi"] = number
+            else:
+                reading.warnings.append(f"bad_npi at {path.text}")
+        else:
+            said["id"] = number
+            if stated:
+                said["authority"] = reading.site.resolve_authority(stated)
+    if family:
+        said["family"] = family
+    if given:
+        said["given"] = given
+    return said
+
+
+def location(text: str, view: View, reading: Reading, path: Path) -> Said | None:
+    """PL: .1 unit, .2 room, .3 bed, .4 facility, .7 building."""
+    if text == NULL:
+        return None
+    return _named(_Pieces(text, view), _PL)
+
+
+def address(text: str, view: View, reading: Reading, path: Path) -> Said | None:
+    """XAD: .1 street, .2 other, .3 city, .4 state, .5 zip, .6 country."""
+    if text == NULL:
+        return None
+    return _named(_Pieces(text, view), _XAD)
+
+
+def phone(text: str, view: View, reading: Reading, path: Path) -> Said | None:
+    """XTN: .1 or .12 as written, else .5 .6 .7 .8; .2 use, .3 equipment. Mail addresses are no phones."""
+    if text == NULL:
+        return None
+    pieces = _Pieces(text, view)
+    use, equipment = pieces.get(2), pieces.get(3)
+    if use in _NO_PHONE or equipment in _NO_PHONE:
+        return {}
+    written = pieces.get(1) or pieces.get(12)
+    if not written:
+        local = pieces.get(7)
+        if not local:
+            return {}
+        country, area, extension = pieces.get(5), pieces.get(6), pieces.get(8)
+        before = f"+{country.lstrip('+')} " if country else ""
+        written = before + (f"{area} " if area else "") + local + (f" x{extension}" if extension else "")
+    meant = "mobile" if equipment == "CP" else _PHONE_USES.get(use, use) or _USE_OF.get(path.text, "")
+    return {"number": written, "use": meant} if meant else {"number": written}
+
+
+_PL = {"unit": 1, "room": 2, "bed": 3, "facility": 4, "building": 7}
+_XAD = {"street": 1, "other": 2, "city": 3, "state": 4, "zip": 5, "country": 6}
+PARTS: dict[type[Part], Callable[[str, View, Reading, Path], Said | None]] = {
+    Identifier: identifier,
+    Practitioner: practitioner,
+    Location: location,
+    Address: address,
+    Phone: phone,
+}
+
+
+def _named(pieces: _Pieces, places: Mapping[str, int]) -> Said:
+    return {name: said for name, place in places.items() if (said := pieces.get(place))}
+
+
+def is_npi(text: str) -> bool:
+    """Whether ten digits are an NPI: they end in a check digit (Luhn's, over 80840 and the number)."""
+    if len(text) != 10 or not text.isascii() or not text.isdecimal():
+        return False
+    total = 24  # what 80840 comes to
+    for place, digit in enumerate(reversed(text)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0

@@ -1,0 +1,201 @@
+"""Mapping files of a folder, with `like` merged in, compiled. Pure: the files' content comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping as Words
+from dataclasses import dataclass
+from typing import Any
+
+from broker.errors import Place
+from broker.mapping.apply import BEYOND, Door, Mapping
+from broker.mapping.compile import Branch, Placed, compile_fields
+from broker.mapping.file import MappingFile, Repeat, Take
+from broker.mapping.tables import Table
+from broker.notices import NOTICES
+from broker.yaml_files import Document, Problems, Wrong, fit, nearest, read_yaml
+
+__all__ = ["MappingFiles"]
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One mapping file: as typed, and where its words stand."""
+
+    said: MappingFile
+    document: Document
+
+
+class MappingFiles:
+    """The mapping files of a project and the standard ones.
+
+    `files` are the project's by stem, `standard` the shipped ones; both as (name of the file, content).
+    A project's file comes before a standard one of the same name, which it may be `like`.
+    """
+
+    def __init__(
+        self,
+        files: Words[str, tuple[str, bytes]],
+        standard: Words[str, tuple[str, bytes]],
+        tables: Words[str, Table],
+        problems: Problems,
+        door: Callable[[str], Callable[[], Door]],
+    ) -> None:
+        self._files, self._standard = files, standard
+        self._tables, self._problems, self._door = tables, problems, door
+        self._read: dict[str, _Read | None] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Every mapping that there is."""
+        return [*self._files, *(name for name in self._standard if name not in self._files)]
+
+    def mapping(self, name: str) -> Mapping | None:
+        """A mapping by its name; None where there is none or its file is wrong, which `problems` then says."""
+        files = self._files if name in self._files else self._standard
+        read = self._file(name, files)
+        chain = self._chain(name, read, files) if read else None
+        return self._compiled(name, chain) if chain else None
+
+    def _file(self, name: str, files: Words[str, tuple[str, bytes]]) -> _Read | None:
+        if name not in files:
+            return None
+        file, content = files[name]
+        if file not in self._read:
+            document = read_yaml(content, file, self._problems)
+            said = fit(MappingFile, document, self._problems) if document else None
+            self._read[file] = _Read(said, document) if said and document else None
+        return self._read[file]
+
+    def _chain(self, name: str, read: _Read, files: Words[str, tuple[str, bytes]]) -> list[_Read] | None:
+        """The mapping and what it is like, the nearest first."""
+        chain, seen = [read], {read.document.file}
+        while read.said.like is not None:
+            like, place = read.said.like, read.document.place(("like",))
+            # Like its own name: the standard one that it stands in for.
+            files = self._standard if like == name or like not in self._files else self._files
+            if like not in files:
+                right = nearest(like, self.names)
+                self._problems.add("like: there is no such mapping", place, value=like, right=right)
+                return None
+            if files[like][0] in seen:
+                self._problems.add("like: this goes round in a circle", place, value=like)
+                return None
+            found = self._file(like, files)
+            if found is None:
+                return None  # its own errors are told
+            seen.add(found.document.file)
+            chain.append(found)
+            name, read = like, found
+        return chain
+
+    def _compiled(self, name: str, chain: list[_Read]) -> Mapping | None:
+        first = chain[0]
+        said, document = first.said, first.document
+        produces = next((one.said.produces for one in chain if one.said.produces), None)
+        start = next((one.said.from_ for one in chain if one.said.from_), None)
+        examples = tuple(
+            (example, document.place(("examples", n, "name"))) for n, example in enumerate(said.examples)
+        )
+        if not examples:
+            self._problems.add("examples: at least one is needed", document.place())
+        if start is not None:
+            return self._leaving(name, chain, start, produces, examples)
+        if said.python is not None:
+            if said.fields or said.repeats:
+                self._problems.add("python: then no fields stand here", document.place(("python",)))
+            return Mapping(
+                name, said.mapping, produces or "", document.place(), door=self._door(said.python),
+                python=said.python, examples=examples,
+            )  # fmt: skip
+        if produces not in NOTICES:
+            right = nearest(produces or "", NOTICES) or "one of " + ", ".join(NOTICES)
+            at = document.place(("produces",)) if said.produces else document.place()
+            self._problems.add("produces: no such notice", at, value=produces or "", right=right)
+            return None
+        branch = merged(chain, self._problems)
+        before = len(self._problems.errors)
+        notice = NOTICES[produces]
+        compiled = compile_fields(
+            notice,
+            branch,
+            self._tables,
+            self._problems,
+            document.place(("fields",)),
+            BEYOND.get(produces, ()),
+        )
+        if len(self._problems.errors) > before:
+            return None
+        return Mapping(
+            name,
+            said.mapping,
+            produces,
+            document.place(),
+            notice,
+            compiled,
+            examples=examples,
+            tables=tables_of(branch),
+        )
+
+    def _leaving(
+        self,
+        name: str,
+        chain: list[_Read],
+        start: str,
+        produces: str | None,
+        examples: Any,
+    ) -> Mapping | None:
+        raise NotImplementedError
+
+
+def merged(chain: list[_Read], problems: Problems) -> Branch:
+    """All fields and lists of a mapping and what it is like: by key, the nearer word wins, null removes."""
+    branch = Branch()
+    for read in reversed(chain):
+        _merge(branch, read.said.fields, read.said.repeats, read.document, (), problems)
+    return branch
+
+
+def _merge(
+    branch: Branch,
+    fields: Words[str, Take | None],
+    repeats: Words[str, Repeat | None],
+    document: Document,
+    at: Loc,
+    problems: Problems,
+) -> None:
+    for key, take in fields.items():
+        if take is None:
+            branch.fields.pop(key, None)
+            continue
+        loc = (*at, "fields", key)
+        branch.fields[key] = Placed(take, document.place(loc), _teller(problems, document, loc))
+    for key, repeat in repeats.items():
+        if repeat is None:
+            branch.repeats.pop(key, None)
+            continue
+        loc = (*at, "repeats", key)
+        known = branch.repeats.get(key)
+        inner = known[1] if known else Branch()
+        if known and not repeat.each:
+            repeat = _with_group(repeat, known[0])
+        branch.repeats[key] = (repeat, inner, document.place(loc), _teller(problems, document, loc))
+        _merge(inner, repeat.fields, repeat.repeats, document, loc, problems)
+
+
+def _with_group(repeat: Repeat, known: Repeat) -> Repeat:
+    """A list that says only what differs has the group of the one that it is like."""
+    return repeat.model_copy(update={"each": known.each, "when": repeat.when or known.when})
+
+
+def _teller(problems: Problems, document: Document, loc: Loc) -> Callable[[Wrong], None]:
+    return lambda wrong: problems.wrong(wrong, document, loc)
+
+
+def tables_of(branch: Branch) -> frozenset[str]:
+    """The tables that its fields name."""
+    named = {placed.take.table for placed in branch.fields.values() if placed.take.table}
+    for _, inner, _, _ in branch.repeats.values():
+        named |= tables_of(inner)
+    return frozenset(named)

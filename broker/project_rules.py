@@ -1,0 +1,174 @@
+"""`channels/rules/*.yaml` and `channels/policy.yaml`: what the care core is given, read from files. Floor 6."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from hashlib import sha256
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from broker.care.given import Due, Policy, Rule, Tell
+from broker.care.vocabulary import NOTIFICATION_KINDS, OWNERS, RECIPIENTS, WHEN
+from broker.yaml_files import Document, FileModel, Problems, Texts, Wrong, fit, nearest
+
+__all__ = ["PolicyFile", "RulesFile", "read_policy", "read_rules"]
+
+Urgency = Literal["stat", "high", "routine", "digest"]
+
+
+class DueFile(FileModel):
+    """When a task is due: exactly one length, after (or before) a time of the stay."""
+
+    after: Literal["event", "admitted", "discharged", "expected_discharge"] | None = None
+    before: Literal["event", "admitted", "discharged", "expected_discharge"] | None = None
+    hours: int | None = Field(default=None, ge=0)
+    days: int | None = Field(default=None, ge=0)
+    business_days: int | None = Field(default=None, ge=0, description="Days on which the site works.")
+
+    @model_validator(mode="after")
+    def _one(self) -> DueFile:
+        if sum(length is not None for length in (self.hours, self.days, self.business_days)) != 1:
+            raise Wrong("exactly one of hours, days and business_days is expected")
+        if self.after and self.before:
+            raise Wrong("after or before, not both", at=("before",))
+        return self
+
+
+class TaskFile(FileModel):
+    """A task that should stand while its conditions hold."""
+
+    kind: str | None = Field(
+        default=None, description="What tasks are counted by. Not said: the entry's key."
+    )
+    title: str = Field(min_length=1)
+    owner: str = Field(description="Whose task it is.")
+    due: DueFile
+    when: dict[str, Texts] = Field(min_length=1, description="Words of a stay, a result or a person.")
+    urgency: Urgency = "routine"
+
+
+class TellFile(FileModel):
+    """Who is told of a kind of event."""
+
+    notification: str = Field(description="The kind of notification.")
+    recipients: Texts = Field(min_length=1, description="Whom, the first being whom it is for.")
+    when: dict[str, Texts] = Field(default_factory=dict)
+    urgency: Urgency = "routine"
+
+
+class RulesFile(FileModel):
+    """What `channels/rules/NAME.yaml` may say."""
+
+    rules: str = Field(min_length=1, description="What these rules are for.")
+    tasks: dict[str, TaskFile] = Field(default_factory=dict, description="By key: the tasks.")
+    tell: dict[str, TellFile] = Field(default_factory=dict, description="By key: who is told.")
+
+
+class PolicyFile(FileModel):
+    """What `channels/policy.yaml` may say. What is not said is the default."""
+
+    settle_secs: dict[str, int] = Field(
+        default_factory=dict, description="Kind of notification, or retraction: how long it waits for more."
+    )
+    late_after_hours: int = Field(
+        default=24, ge=0, description="First told later than this, it is marked late."
+    )
+    outreach_after_days: int = Field(
+        default=30, ge=0, description="Discharges older than this call for no outreach."
+    )
+    readmission_days: int = Field(default=30, ge=0, description="Within so many days it is a readmission.")
+    episode_gap_hours: int = Field(
+        default=24, ge=0, description="From an emergency visit's end to an admission: one episode."
+    )
+    neighbour_days: int = Field(default=30, ge=0, description="How far stays are looked at together.")
+    goes_home: frozenset[str] = Field(default=frozenset({"home", "home_health"}))
+    critical_flags: frozenset[str] = Field(default=frozenset({"AA", "HH", "LL"}), description="OBX-8.")
+    critical_units: frozenset[str] = Field(
+        default=frozenset(), description="PV1-3.1 of units whose in and out is told."
+    )
+    holidays_country: str = Field(default="US", description="Whose holidays are no business days.")
+
+
+def read_policy(document: Document | None, problems: Problems) -> Policy:
+    """The policy; its defaults where there is no file."""
+    if document is None:
+        return Policy()
+    said = fit(PolicyFile, document, problems)
+    if said is None:
+        return Policy()
+    _check(said.goes_home, WHEN["disposition"], document, ("goes_home",), problems)
+    _check(said.settle_secs, {*NOTIFICATION_KINDS, "retraction"}, document, ("settle_secs",), problems)
+    return Policy(**{one.name: getattr(said, one.name) for one in fields(Policy) if hasattr(said, one.name)})
+
+
+def read_rules(
+    documents: Iterable[Document], problems: Problems
+) -> tuple[tuple[Rule, ...], tuple[Tell, ...]]:
+    """Every rule and every tell of the files; each key once in the project."""
+    rules: dict[str, Rule] = {}
+    tells: dict[str, Tell] = {}
+    for document in documents:
+        said = fit(RulesFile, document, problems)
+        if said is None:
+            continue
+        for key, task in said.tasks.items():
+            at = ("tasks", key)
+            _once(key, rules, document, at, problems)
+            _check((task.owner,), OWNERS, document, (*at, "owner"), problems)
+            _check_when(task.when, document, (*at, "when"), problems)
+            due = Due(
+                after=task.due.before or task.due.after or "event",
+                before=task.due.before is not None,
+                **task.due.model_dump(include={"hours", "days", "business_days"}),
+            )
+            version = _version(document.at(at))
+            kind = task.kind or key
+            rules[key] = Rule(key, version, kind, task.title, task.owner, due, task.when, task.urgency)
+        for key, tell in said.tell.items():
+            at = ("tell", key)
+            _once(key, tells, document, at, problems)
+            _check((tell.notification,), NOTIFICATION_KINDS, document, (*at, "notification"), problems)
+            _check(tell.recipients, RECIPIENTS, document, (*at, "recipients"), problems)
+            _check_when(tell.when, document, (*at, "when"), problems)
+            version = _version(document.at(at))
+            tells[key] = Tell(key, version, tell.notification, tell.recipients, tell.when, tell.urgency)
+    return tuple(rules.values()), tuple(tells.values())
+
+
+def _once(
+    key: str, known: Mapping[str, Any], document: Document, at: tuple[str | int, ...], problems: Problems
+) -> None:
+    if key in known:
+        problems.add("another entry of the project has this key", document.place(at), value=key)
+
+
+def _check_when(
+    when: Mapping[str, tuple[str, ...]], document: Document, at: tuple[str | int, ...], problems: Problems
+) -> None:
+    for key, words in when.items():
+        if key not in WHEN:
+            right = nearest(key, WHEN) or ", ".join(WHEN)
+            problems.add("there is no such word", document.place((*at, key)), value=key, right=right)
+        else:
+            _check(words, WHEN[key], document, (*at, key), problems)
+
+
+def _check(
+    words: Iterable[str],
+    known: Iterable[str],
+    document: Document,
+    at: tuple[str | int, ...],
+    problems: Problems,
+) -> None:
+    for word in words:
+        if word not in known:
+            right = nearest(word, known) or ", ".join(sorted(known))
+            problems.add(f"{at[-1]}: there is no such word", document.place(at), value=word, right=right)
+
+
+def _version(said: Any) -> str:
+    """A digest of an entry's text, whatever its spacing and order of keys."""
+    return sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
