@@ -186,7 +186,6 @@ class Batch:
     """Everything that one save writes: all or nothing.
 
     `untouched` are records (patient, version) that were read and decided on, but not changed.
-    `in_hand` is the worker whose message in hand is worked by this.
     """
 
     cursors: list[CursorMove] = field(default_factory=list)
@@ -203,7 +202,6 @@ class Batch:
     codes: list[CodePut] = field(default_factory=list)
     timers_done: list[tuple[int, int]] = field(default_factory=list)
     audit: list[AuditPut] = field(default_factory=list)
-    in_hand: int | None = None
 
 
 @dataclass(slots=True)

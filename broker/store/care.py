@@ -5,11 +5,13 @@ One public method is one transaction; it blocks; nothing is decided under a lock
 
 from __future__ import annotations
 
+import random
 import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
@@ -38,7 +40,9 @@ from broker.store.batch import (
 from broker.store.care_save import BeenOvertaken, save_batch
 from broker.store.care_sql import LOADS
 from broker.store.directory import read_directory
-from broker.store.hot import Hot, Overtaken, Refusable, judged, storable, translating
+from broker.store.hot import Hot, Overtaken, Refusable, database_time, judged, storable, translating
+from broker.store.locks import SLOT, WORKER, open_locks
+from broker.store.marks import Marks, WorkerMarks
 from broker.store.open import reading
 from broker.store.types import from_micros
 
@@ -56,6 +60,7 @@ __all__ = [
     "HandledPut",
     "Loaded",
     "LoadedRecords",
+    "Marks",
     "NoticePut",
     "Overtaken",
     "RecordPut",
@@ -91,18 +96,66 @@ class CareStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reading = reading(engine)
+        self._locks = open_locks(engine)
+        self._marks = WorkerMarks(engine, self._locks)
         self._bundles: dict[str, int] = {"": 0}
         self._secret: bytes | None = None
+        self._workers, self._counted_at = 1, float("-inf")
 
     @property
     def engine(self) -> Engine:
         """The engine, for the other files of this store."""
         return self._engine
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is one worker at most: on SQLite."""
+        return self._locks.alone
+
+    @contextmanager
+    def slots_taken(self, slots: Collection[int]) -> Iterator[set[int]]:
+        """Those of the slots that were free, and are this worker's until the block ends.
+
+        With several workers, each takes its share at most. Raises `StoreError` ("in_use") on SQLite when
+        another process works in this data folder.
+        """
+        if self._locks.alone:
+            yield self._locks.take(SLOT, slots)
+            return
+        if time.monotonic() >= self._counted_at + 1:
+            self._workers, self._counted_at = max(1, self._locks.holders(WORKER)), time.monotonic()
+        share = -(-len(slots) // self._workers)
+        wanted = random.sample(sorted(slots), share)
+        taken = self._locks.take(SLOT, wanted)
+        try:
+            yield taken
+        finally:
+            self._locks.release(SLOT, taken)
+
+    def worker_started(self, owner: str) -> Marks:
+        """See `WorkerMarks.started`."""
+        return self._marks.started(owner)
+
+    def worker_ended(self, owner: str) -> None:
+        """See `WorkerMarks.ended`."""
+        self._marks.ended(owner)
+
+    def take_in_hand(self, owner: str, stream: int, seq: int) -> None:
+        """See `WorkerMarks.take_in_hand`."""
+        self._marks.take_in_hand(owner, stream, seq)
+
+    def put_down(self, owner: str) -> None:
+        """See `WorkerMarks.put_down`."""
+        self._marks.put_down(owner)
+
+    def close(self) -> None:
+        """Gives locks back. The engine stays open."""
+        self._locks.close()
+
     def now(self) -> datetime:
         """The time by the database's clock; SQLite lives in this process and has this machine's."""
         with self._read() as hot:
-            return _now(hot)
+            return database_time(hot)
 
     def secret(self) -> bytes:
         """The installation's secret, 32 bytes, made at the first call ever."""
@@ -114,7 +167,7 @@ class CareStore:
                     f"INSERT INTO installation (id, secret, made_at) VALUES (1, {mark})"
                     " ON CONFLICT (id) DO NOTHING",
                     secrets.token_bytes(32),
-                    hot.at(_now(hot)),
+                    hot.at(database_time(hot)),
                 )
                 self._secret = bytes(hot.run("SELECT secret FROM installation WHERE id = 1").scalar_one())
         return self._secret
@@ -209,7 +262,7 @@ class CareStore:
         try:
             with self._engine.begin() as connection:
                 hot = Hot(connection)
-                now = _now(hot)
+                now = database_time(hot)
                 self._learn_bundles(hot, batch)
                 save_batch(hot, batch, now, self._bundles)
                 append_entries(hot, batch.audit, now)
@@ -247,13 +300,6 @@ class CareStore:
         for put in batch.handled:
             if put.bundle not in self._bundles:
                 raise ValueError(f"the bundle {put.bundle[:12]} is not stored")
-
-
-def _now(hot: Hot) -> datetime:
-    if hot.lite:
-        return datetime.now(UTC)
-    at: datetime = hot.run("SELECT clock_timestamp()").scalar_one()
-    return at.astimezone(UTC)
 
 
 def _keys(pairs: Pairs) -> set[tuple[str, str]]:

@@ -38,8 +38,6 @@ def save_batch(hot: Hot, batch: Batch, now: datetime, bundles: Mapping[str, int]
     ends = _put_changes(hot, batch, now, versions)
     _put_records(hot, batch, ends)
     _raise_versions(hot, batch, ends)
-    if batch.in_hand is not None:
-        hot.run(f"DELETE FROM in_hand WHERE worker = {batch.in_hand:d}")
 
 
 def _expect(hit: int, wanted: int, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -17,7 +17,7 @@ from broker.errors import BrokerError, StoreError
 from broker.store.care_sql import Load, Put
 from broker.store.types import to_micros
 
-__all__ = ["Hot", "Overtaken", "Refusable", "judged", "storable", "translating"]
+__all__ = ["Hot", "Overtaken", "Refusable", "database_time", "judged", "storable", "translating"]
 
 
 class Refusable(BrokerError):
@@ -93,6 +93,14 @@ def storable(*texts: str) -> bool:
     return True
 
 
+def database_time(hot: Hot) -> datetime:
+    """The time by the database's clock; SQLite lives in this process and has this machine's."""
+    if hot.lite:
+        return datetime.now(UTC)
+    at: datetime = hot.run("SELECT clock_timestamp()").scalar_one()
+    return at.astimezone(UTC)
+
+
 def _same(at: datetime) -> datetime:
     return at
 
@@ -121,6 +129,10 @@ class Hot:
         while True:
             block = self.run(f"SELECT nextval('{table}_id_seq') FROM generate_series(1, 500)")
             yield from [number for (number,) in block]
+
+    def named(self, sql: str, **given: Any) -> Any:
+        """The same with named places: PostgreSQL only."""
+        return self._connection.exec_driver_sql(sql, given)
 
     def put(self, put: Put, rows: Sequence[tuple[Any, ...]]) -> int:
         """Puts rows, all of them or an error; returns how many were put."""

@@ -7,14 +7,13 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from broker.store.care_tables import CLUSTERED, Big, CareTable
+from broker.store.care_tables import Big, CareTable
 from broker.store.types import Utc
 
 __all__ = [
     "ActivationRow",
     "AuditRow",
     "BundleRow",
-    "CarefulRow",
     "ChannelStateRow",
     "InHandRow",
     "InstallationRow",
@@ -77,14 +76,13 @@ class WorkerRow(CareTable):
         CheckConstraint("state IN ('running','ended','died')", name="worker_state"),
         Index(
             "worker_running",
-            "id",
+            "owner",
             postgresql_where=text("state = 'running'"),
             sqlite_where=text("state = 'running'"),
         ),
     )
 
-    id: Mapped[int] = mapped_column(Big, primary_key=True)
-    name: Mapped[str] = mapped_column(doc="host and process id")
+    owner: Mapped[str] = mapped_column(primary_key=True, doc="a name for this run, never given twice")
     state: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(Utc)
     ended_at: Mapped[datetime | None] = mapped_column(Utc)
@@ -95,11 +93,9 @@ class InHandRow(CareTable):
 
     __tablename__ = "in_hand"
 
-    worker: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=False)
-    slot: Mapped[int]
+    owner: Mapped[str] = mapped_column(primary_key=True)
     stream: Mapped[int] = mapped_column(Big)
     seq: Mapped[int] = mapped_column(Big)
-    at: Mapped[datetime] = mapped_column(Utc)
 
 
 class SuspectRow(CareTable):
@@ -110,17 +106,6 @@ class SuspectRow(CareTable):
     stream: Mapped[int] = mapped_column(Big, primary_key=True)
     seq: Mapped[int] = mapped_column(Big, primary_key=True)
     deaths: Mapped[int]
-
-
-class CarefulRow(CareTable):
-    """Up to where a slot is worked message by message, after an unclean end."""
-
-    __tablename__ = "careful"
-    __table_args__ = (CLUSTERED,)
-
-    slot: Mapped[int] = mapped_column(primary_key=True)
-    stream: Mapped[int] = mapped_column(Big, primary_key=True)
-    upto: Mapped[int] = mapped_column(Big)
 
 
 class AuditRow(CareTable):

@@ -123,14 +123,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest"),
     )
     op.create_table(
-        "careful",
-        sa.Column("slot", sa.Integer(), nullable=False),
-        sa.Column("stream", BIG, nullable=False),
-        sa.Column("upto", BIG, nullable=False),
-        sa.PrimaryKeyConstraint("slot", "stream"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "change",
         sa.Column("id", BIG, nullable=False),
         sa.Column("patient", BIG, nullable=False),
@@ -337,12 +329,10 @@ def upgrade() -> None:
     op.create_index("identifier_of_patient", "identifier", ["patient"], unique=False)
     op.create_table(
         "in_hand",
-        sa.Column("worker", BIG, autoincrement=False, nullable=False),
-        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
         sa.Column("stream", BIG, nullable=False),
         sa.Column("seq", BIG, nullable=False),
-        sa.Column("at", Utc(), nullable=False),
-        sa.PrimaryKeyConstraint("worker"),
+        sa.PrimaryKeyConstraint("owner"),
     )
     op.create_table(
         "installation",
@@ -576,18 +566,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "worker",
-        sa.Column("id", BIG, nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("started_at", Utc(), nullable=False),
         sa.Column("ended_at", Utc(), nullable=True),
         sa.CheckConstraint("state IN ('running','ended','died')", name="worker_state"),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("owner"),
     )
     op.create_index(
         "worker_running",
         "worker",
-        ["id"],
+        ["owner"],
         unique=False,
         postgresql_where=sa.text("state = 'running'"),
         sqlite_where=sa.text("state = 'running'"),

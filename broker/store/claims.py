@@ -1,0 +1,163 @@
+"""What of a destination's deliveries may be sent now, lane by lane. Floor 4.
+
+A lane is what must not overtake itself: one patient's deliveries at one destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from broker.store.hot import Hot
+from broker.store.types import from_micros
+
+__all__ = ["CLAIM_SQL", "Lane", "lanes_with_work"]
+
+LOOK_AHEAD = 50
+
+Act = Literal["tell", "correct", "retract", "forward", "answer"]
+
+# Lanes with something due and nothing before it that blocks. A blocked lane costs a look, no place.
+_DUE = (
+    "SELECT d.lane FROM delivery d WHERE d.destination = {d} AND d.state = 'queued' AND d.not_before <= {t}"
+    " AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.destination = d.destination AND e.lane = d.lane"
+    " AND e.id < d.id AND e.state IN ('queued','sending','doubtful')"
+    " AND (e.state IN ('sending','doubtful') OR e.not_before > {t}))"
+    " ORDER BY d.not_before, d.id LIMIT {n}"
+)
+# What of one lane is not at its end, with what its notification says now.
+_WAITING = (
+    "SELECT d.id, d.name, d.lane, d.patient, d.before, d.notification, d.version, d.act, d.recipient,"
+    " d.address, d.stream, d.seq, d.state, d.not_before, d.attempts, d.reached, d.asked_at,"
+    " n.name AS notification_name, n.kind, n.urgency, n.encounter, n.state AS standing,"
+    " n.version AS now_version, b.body,"
+    " coalesce((SELECT max(a.number) FROM attempt a WHERE a.delivery = d.id), 0) AS last_attempt"
+    " FROM delivery d LEFT JOIN notification n ON n.patient = d.patient AND n.n = d.notification"
+    " LEFT JOIN body b ON b.id = n.body"
+    " WHERE d.destination = {d} AND d.state IN ('queued','sending','doubtful') AND d.lane = {t}"
+    " ORDER BY d.id LIMIT {n}"
+)
+# A patient's deliveries before one, the newest first, along their chain.
+_EARLIER = (
+    "WITH RECURSIVE chain(id, before) AS (SELECT id, before FROM delivery WHERE id = {i} UNION ALL"
+    " SELECT d.id, d.before FROM chain c JOIN delivery d ON d.id = c.before)"
+    " SELECT d.notification, d.destination, d.address, d.act, d.reached FROM chain c"
+    " JOIN delivery d ON d.id = c.id WHERE d.id <> {i} ORDER BY d.id DESC"
+)
+
+
+def _both(sql: str, **words: str) -> tuple[str, str]:
+    lite = {"d": "?1", "t": "?2", "n": "?3", "i": "?1"}
+    post = {name: f"%({name})s" for name in lite}
+    return sql.format(**lite), sql.format(**post)
+
+
+CLAIM_SQL = {"due": _both(_DUE), "waiting": _both(_WAITING), "earlier": _both(_EARLIER)}
+
+
+@dataclass(slots=True)
+class Lane:
+    """One lane: `ready` to be sent, in order, with the act to send; `ended` unsent, and why."""
+
+    lane: int
+    ready: list[tuple[Any, Act]] = field(default_factory=list)
+    ended: list[tuple[Any, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    id: int
+    name: str
+    lane: int
+    patient: int | None
+    before: int | None
+    notification: int | None
+    version: int
+    act: Act
+    recipient: str
+    address: str
+    stream: int | None
+    seq: int | None
+    state: str
+    not_before: datetime
+    attempts: int
+    reached: bool
+    asked_at: datetime
+    notification_name: str | None
+    kind: str | None
+    urgency: str | None
+    encounter: int | None
+    standing: str | None
+    now_version: int | None
+    body: bytes | None
+    last_attempt: int
+
+
+def lanes_with_work(hot: Hot, destination: str, now: datetime, limit: int) -> Iterator[Lane]:
+    """The lanes in which something may be sent now, those that have waited longest first."""
+
+    def told(row: _Waiting) -> bool:
+        return _told(hot, destination, row)
+
+    sql = CLAIM_SQL["due"]
+    if hot.lite:
+        due = hot.run(sql[0], destination, hot.at(now), limit)
+    else:
+        due = hot.named(sql[1], d=destination, t=now, n=limit)
+    for lane in dict.fromkeys(lane for (lane,) in due):
+        # A lane's later rows tell which of the earlier ones are replaced: look somewhat further than is sent.
+        yield _judged(lane, _waiting(hot, destination, lane, limit + LOOK_AHEAD), now, told)
+
+
+def _waiting(hot: Hot, destination: str, lane: int, limit: int) -> list[_Waiting]:
+    sql = CLAIM_SQL["waiting"]
+    if not hot.lite:
+        rows = hot.named(sql[1], d=destination, t=lane, n=limit)
+        return [_Waiting(*row) for row in rows]
+    found = []
+    for row in hot.run(sql[0], destination, lane, limit):
+        values = list(row)
+        values[13], values[15], values[16] = from_micros(row[13]), bool(row[15]), from_micros(row[16])
+        found.append(_Waiting(*values))
+    return found
+
+
+def _told(hot: Hot, destination: str, row: _Waiting) -> bool:
+    """Whether they have been told of this, and not had it taken back, as far as we know."""
+    sql = CLAIM_SQL["earlier"]
+    chain = hot.run(sql[0], row.id) if hot.lite else hot.named(sql[1], i=row.id)
+    for notification, where, address, act, reached in chain:
+        if reached and (notification, where, address) == (row.notification, destination, row.address):
+            return bool(act != "retract")
+    return False
+
+
+def _judged(lane: int, rows: Sequence[_Waiting], now: datetime, told: Callable[[_Waiting], bool]) -> Lane:
+    """Walks a lane in its order, up to the first delivery that must be waited for."""
+    judged = Lane(lane)
+    later = [(row.notification, row.address) for row in rows]
+    pending: set[tuple[int | None, str]] = set()
+    for place, row in enumerate(rows):
+        if row.state != "queued" or row.not_before > now:
+            break
+        if row.notification is None:
+            judged.ready.append((row, row.act))
+            continue
+        subject = (row.notification, row.address)
+        known = subject in pending or (row.act != "tell" and told(row))
+        if row.act == "retract":
+            if known or row.reached:
+                judged.ready.append((row, "retract"))
+                pending.discard(subject)
+            else:
+                judged.ended.append((row, "never_told"))
+            continue
+        replaced = row.version < (row.now_version or 0) and subject in later[place + 1 :]
+        if row.standing == "retracted" or replaced:
+            judged.ended.append((row, "retracted" if row.standing == "retracted" else "superseded"))
+            continue
+        judged.ready.append((row, "correct" if known and row.act == "correct" else "tell"))
+        pending.add(subject)
+    return judged
