@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema, model_validator
@@ -30,11 +31,22 @@ __all__ = [
 
 Code = Literal["AA", "AE", "AR"]
 DEFAULT_ANSWERS: Mapping[str, Code] = {
-    "unreadable": "AE", "not_hl7": "AE", "several_messages": "AE", "no_control_id": "AE", "unmappable": "AE",
+    "unreadable": "AE", "not_hl7": "AE", "illegal_delimiters": "AR",
+    "several_messages": "AE", "no_control_id": "AE", "unmappable": "AE",
     "too_long": "AR", "store_failed": "AR",
     "unsupported_type": "AA", "unsupported_event": "AA", "unsupported_processing_id": "AA",
     "unsupported_version": "AA",
 }  # fmt: skip
+
+
+class MllpTls(FileModel):
+    """What a port shows, and whom it lets in. Files are named from the project's folder."""
+
+    cert_file: str = Field(description="PEM: our certificate, and those between it and its authority.")
+    key_file: str = Field(description="PEM: its private key.")
+    client_trust_file: str | None = Field(
+        default=None, description="PEM: authorities of the senders' certificates. Not said: they need none."
+    )
 
 
 class Mllp(FileModel):
@@ -51,6 +63,36 @@ class Mllp(FileModel):
     allow: Texts = Field(
         default=(), description="Networks (10.1.0.0/16) that may connect. Not said: everybody."
     )
+    tls: MllpTls | None = Field(default=None, description="TLS. Not said: plain MLLP, on loopback only.")
+    insecure_plain: bool = Field(
+        default=False,
+        description="Plain MLLP beyond loopback, which whoever is on the way can read and write.",
+    )
+
+    @model_validator(mode="after")
+    def _safe(self) -> Mllp:
+        for network in self.allow:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise Wrong(
+                    "allow: not a network", value=network, right="10.1.0.0/16", at=("allow",)
+                ) from error
+        if self.tls is None and not self.insecure_plain and not _is_loopback(self.host):
+            raise Wrong(
+                "plain MLLP beyond loopback is open to everybody on the way: say tls, or insecure_plain: yes",
+                value=self.host,
+                right="127.0.0.1",
+                at=("host",),
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Receive(FileModel):
