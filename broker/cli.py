@@ -1,4 +1,4 @@
-"""The command line: `broker COMMAND`. Floor 10."""
+"""The command line: `broker COMMAND`. Floor 13."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 
 import typer
 
-from broker.commands.reading import explain, show
-from broker.commands.sending import send
+from broker.commands import acting, benching, looking, processes, reading, sending, trying
 
 __all__ = ["app", "main"]
 
@@ -21,8 +20,26 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for command in (show, explain, send):
-    app.command()(command)
+PANELS = {
+    "The broker": (processes.run, looking.status),
+    "Channels and mappings": (trying.check, trying.try_message, reading.show, reading.explain),
+    "People": (acting.pause, acting.resume),
+    "Trying it out": (sending.send, benching.bench),
+    "Its processes, one at a time": (
+        processes.migrate,
+        processes.intake,
+        processes.work,
+        processes.deliver,
+        processes.web,
+    ),
+}
+NAMES = {trying.try_message: "try"}
+
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(NAMES.get(command), rich_help_panel=panel)(command)
+app.add_typer(acting.aside, name="aside", rich_help_panel="People", no_args_is_help=True)
+app.add_typer(acting.directory, name="directory", rich_help_panel="People", no_args_is_help=True)
 
 
 def main() -> None:

@@ -49,9 +49,9 @@ class Watch:
         self._engine.dispose()
 
     def _configuration(self) -> tuple[str, Project]:
-        digest = self._bundles.active_digest()
+        digest, files = self._bundles.active()
         if self._known is None or self._known[0] != digest:
-            self._known = (digest, Project.from_files(self._bundles.files(digest)))
+            self._known = (digest, Project.from_files(files))
         return self._known
 
     def _processes(self) -> list[ProcessStatus]:

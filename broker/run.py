@@ -1,0 +1,274 @@
+"""Builds the processes of a broker and runs them. Floor 9: the only place that builds.
+
+`run_all` is `broker run`: it migrates both databases, stores the project as a bundle, and keeps the others
+alive as children. Each of the others can be run alone, on a node of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from broker.channel import Mllp
+from broker.errors import OperationError, StoreError
+from broker.flow.build import build_intake
+from broker.flow.sender import build_sender
+from broker.flow.worker import Pace, Worker
+from broker.home import Home
+from broker.logs import setup_logs
+from broker.metrics import serve_metrics
+from broker.presence import Presence, die_with_parent
+from broker.project import Project, load_project
+from broker.store.bundles import Bundles
+from broker.store.care import CareStore
+from broker.store.journal import Reader
+from broker.store.open import migrate_all, open_engine, require_newest
+from broker.supervisor import PARENT, Supervisor
+from broker.watch import Watch
+from broker.web import make_app
+
+__all__ = ["children", "prepare", "run_all", "run_deliver", "run_intake", "run_web", "run_work"]
+
+log = structlog.get_logger()
+
+BESIDE = "HANDOFF_BESIDE"  # in the web process's environment: the processes that must live for /readyz
+ALL_SLOTS = range(-2, 64)
+
+
+def prepare(home: Home) -> tuple[Project, str]:
+    """What stands before anything listens: data folder, schemas, bundle, and one look at the cursors.
+
+    Returns the project and its bundle's digest. Raises what is wrong, and then nothing was started.
+    """
+    project = load_project(home.project)
+    home.make_data_folder()
+    migrate_all(home.stores)
+    engine = open_engine(home.stores.care_url, role="care")
+    try:
+        bundles = Bundles(engine)
+        digest = bundles.put(project.files())
+        check_cursors(CareStore(engine), reader_of(home))
+        bundles.activate(digest)
+    finally:
+        engine.dispose()
+    return project, digest
+
+
+def reader_of(home: Home) -> Reader:
+    """The journal, to be read only."""
+    return Reader(open_engine(home.stores.journal_url, role="journal", read_only=True))
+
+
+def check_cursors(care: CareStore, reader: Reader) -> None:
+    """Refuses a care store that has worked what the journal does not hold: they are not of one time."""
+    greatest = reader.greatest()
+    for (_, stream), seq in care.cursors(ALL_SLOTS).items():
+        if seq > greatest.get(stream, 0):
+            raise StoreError(
+                f"message {stream}.{seq} is worked, and the journal ends at {greatest.get(stream, 0)}: "
+                "it is older than the care store. Restore both from one backup",
+                code="cursor_beyond_journal",
+            )
+
+
+# The supervisor
+
+
+def children(home: Home) -> dict[str, str]:
+    """The processes that `run` keeps alive: their names, and the command of each."""
+    settings = home.settings
+    workers = settings.workers if settings.store else 1
+    named = {"intake": "intake", "web": "web"}
+    named |= {f"deliver-{number + 1}": "deliver" for number in range(settings.deliverers)}
+    return named | {f"work-{number + 1}": "work" for number in range(workers)}
+
+
+def run_all(home: Home) -> int:
+    """Migrates, checks, and keeps the processes alive until it is told to stop. Returns an exit code."""
+    reactor = monotonic_reactor()
+    settings = home.settings
+    setup_logs("run", settings.log, settings.log_level)
+    project, digest = prepare(home)
+    check_ports(home, project)
+    port = serve_metrics(settings.metrics_port)
+    presence = Presence(home.notes, "run", port)
+    supervisor = Supervisor(reactor, home.notes, settings.drain_secs + 2, settings.batch_secs)
+    named = children(home)
+    for number, (name, command) in enumerate(named.items(), 1):
+        environment = home.environment()
+        if settings.metrics_port:
+            environment["HANDOFF_METRICS_PORT"] = str(settings.metrics_port + number)
+        if name == "web":
+            environment[BESIDE] = " ".join(other for other in named if other != "web")
+        arguments = [sys.executable, "-m", "broker", command, "--project", str(home.project), "--name", name]
+        supervisor.add(name, arguments, environment)
+    log.info("broker.starts", bundle=digest[:12], data=str(home.data), web=settings.web)
+    return run_service(reactor, supervisor, presence, hard_stop_secs=settings.drain_secs + 10)
+
+
+def check_ports(home: Home, project: Project) -> None:
+    """Says at once which port is taken, rather than have a child fail over and over."""
+    wanted = [("web", *home.settings.web_at())]
+    wanted += [
+        (channel.name, channel.receive.host, channel.receive.port)
+        for channel in project.channels.values()
+        if isinstance(channel.receive, Mllp)
+    ]
+    for name, host, port in wanted:
+        bound(name, host, port).close()
+
+
+def bound(name: str, host: str, port: int) -> socket.socket:
+    """A socket that is bound to a port. Raises `OperationError` ("port_taken") that names who wanted it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise OperationError(
+            f"{name} cannot listen on {host}:{port}: {error.strerror}", code="port_taken"
+        ) from error
+    return taken
+
+
+# The processes
+
+
+def run_intake(home: Home, name: str) -> int:
+    """Listens for every channel's messages, keeps and answers them. Writes the journal only."""
+    reactor = monotonic_reactor()
+    with one_process(home, name) as (presence, project, digest):
+        service = build_intake(project, digest, home.stores, reactor)
+        return run_service(reactor, service, presence, home.settings.drain_secs)
+
+
+def run_deliver(home: Home, name: str) -> int:
+    """Brings what is to be told to its destinations."""
+    reactor = monotonic_reactor()
+    with one_process(home, name) as (presence, project, digest):
+        service = build_sender(project, digest, home, reactor)
+        return run_service(reactor, service, presence, home.settings.drain_secs)
+
+
+def run_work(home: Home, name: str) -> int:
+    """Works the journal: a plain blocking loop, and a nice one."""
+    stop = stop_on_signals(home.settings.drain_secs)
+    os.nice(home.settings.work_nice)
+    with one_process(home, name) as (presence, project, digest):
+        care = CareStore(open_engine(home.stores.care_url, role="care"))
+        reader = reader_of(home)
+        check_cursors(care, reader)
+        pace = Pace(batch_size=home.settings.batch_size)
+        Worker(project, digest, reader, care, pace, beat=presence.beat).run(stop)
+    return 0
+
+
+def run_web(home: Home, name: str) -> int:
+    """Answers pages and probes."""
+    with one_process(home, name) as (_presence, _project, _digest):
+        host, port = home.settings.web_at()
+        listening = bound(name, host, port)
+        listening.set_inheritable(True)
+        expected = os.environ.get(BESIDE, "").split()
+        watch = Watch(home, expected)
+        config = uvicorn.Config(
+            make_app(watch.status, watch.readiness),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=math.ceil(home.settings.drain_secs),
+        )
+        log.info("web.listens", host=host, port=listening.getsockname()[1])
+        uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+@contextmanager
+def one_process(home: Home, name: str) -> Iterator[tuple[Presence, Project, str]]:
+    """What every process does first: logs, metrics, its note, and the configuration that is in force."""
+    settings = home.settings
+    setup_logs(name, settings.log, settings.log_level)
+    if parent := os.environ.get(PARENT):
+        die_with_parent(int(parent))
+    home.make_data_folder()
+    engine = open_engine(home.stores.care_url, role="care")
+    try:
+        require_newest(engine, "care")
+        digest, files = Bundles(engine).active()
+    finally:
+        engine.dispose()
+    presence = Presence(home.notes, name, serve_metrics(settings.metrics_port))
+    log.info("process.starts", bundle=digest[:12])
+    yield presence, Project.from_files(files, settings=settings, folder=home.project), digest
+    log.info("process.stops")
+    presence.close()
+
+
+# Running and stopping
+
+
+def monotonic_reactor() -> Any:
+    """The reactor, its timers on the monotonic clock: by default they follow the wall clock."""
+    from twisted.internet import reactor
+
+    setattr(reactor, "seconds", time.monotonic)  # noqa: B010 - it is a method to mypy
+    return reactor
+
+
+def run_service(reactor: Any, service: IService, presence: Presence, hard_stop_secs: float) -> int:
+    """Runs a service until SIGTERM or SIGINT; it drains, and what has not ended in time is killed."""
+    failed: list[Failure] = []
+
+    def give_up(failure: Failure) -> None:
+        failed.append(failure)
+        log.error("process.failed", exc_info=failure.value)
+        reactor.stop()
+
+    def stop() -> Deferred[Any]:
+        signal.alarm(math.ceil(hard_stop_secs))
+        return maybeDeferred(service.stopService)
+
+    def start() -> None:
+        maybeDeferred(service.startService).addErrback(give_up)
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger("before", "shutdown", stop)
+    reactor.run()
+    signal.alarm(0)
+    presence.close()
+    return 1 if failed else 0
+
+
+def stop_on_signals(drain_secs: float) -> threading.Event:
+    """An event that SIGTERM and SIGINT set; what has not ended in time after that is killed.
+
+    A thread waits for the signals: a handler that sets an `Event` can meet its lock held. To be called
+    before any other thread is started, since those inherit that the signals are not for them.
+    """
+    stop, signals = threading.Event(), {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        signal.alarm(math.ceil(drain_secs))
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
