@@ -26,7 +26,7 @@ from broker.store.hot import Hot, database_time, translating
 from broker.store.locks import DESTINATION, Locks, key_of
 from broker.store.open import reading
 
-__all__ = ["Claimed", "Deliveries", "Lost", "Settlement"]
+__all__ = ["Claimed", "Deliveries", "Lost", "Paused", "Settlement"]
 
 State = Literal["queued", "delivered", "rejected", "doubtful", "given_up"]
 ATTEMPTED = {Delivered: "delivered", Failed: "failed", Unclear: "unclear", Rejected: "rejected"}
@@ -34,6 +34,10 @@ ATTEMPTED = {Delivered: "delivered", Failed: "failed", Unclear: "unclear", Rejec
 
 class Lost(Exception):
     """The destination has another owner now, or is paused: nothing was claimed or settled."""
+
+
+class Paused(Lost):
+    """It is ours still, and a person has paused it: nothing was claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,8 +247,10 @@ class Deliveries:
             DestinationRow.destination == destination
         )
         row = connection.execute(asked.with_for_update()).first()
-        if row is None or row.epoch != epoch or (paused_too and row.paused):
+        if row is None or row.epoch != epoch:
             raise Lost(destination)
+        if paused_too and row.paused:
+            raise Paused(destination)
 
     def _withdraw(self, connection: Connection, lane: Lane, now: datetime) -> None:
         for row, code in lane.ended:
