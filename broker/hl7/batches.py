@@ -6,17 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from broker.hl7.delimiters import STANDARD, Delimiters, read_delimiters
 from broker.hl7.escape import escape
 from broker.hl7.header import BLANK
 from broker.hl7.times import format_time
-from broker.hl7.unreadable import MAX_HEADER_BYTES, MAX_MESSAGES, Unreadable, too_many
+from broker.hl7.unreadable import MAX_BATCH_LINES, MAX_HEADER_BYTES, MAX_MESSAGES, Unreadable, too_many
 
 __all__ = ["Batch", "compose_batch", "reassemble", "split_batch"]
 
-_BEGINS = re.compile(rb"(?:^|[\r\n])[\x00\t \xef\xbb\xbf]*(MSH|BHS|FHS|BTS|FTS)(?![A-Za-z0-9])")
+_ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +56,12 @@ def split_batch(frame: bytes) -> Batch | None:
     """
     if frame.lstrip(BLANK)[:3] not in (b"FHS", b"BHS"):
         return None
-    begins = [(found.start(1), found[1]) for found in islice(_BEGINS.finditer(frame), MAX_MESSAGES + 9)]
-    if len(begins) > MAX_MESSAGES + 8 or sum(name == b"MSH" for _, name in begins) > MAX_MESSAGES:
-        raise too_many("messages in a batch", "MAX_MESSAGES", MAX_MESSAGES, "")
+    begins = _beginnings(frame)
     messages: list[bytes] = []
     places: list[int] = []
     headers: dict[bytes, tuple[str, ...]] = {}
     declared, counted = 0, False
-    envelope = bytearray(frame[: begins[0][0] if begins else 0])
+    envelope = bytearray(frame[: begins[0][0]])
     for (start, name), (stop, _) in zip(begins, [*begins[1:], (len(frame), b"")], strict=True):
         piece = frame[start:stop]
         if name == b"MSH":
@@ -131,6 +128,24 @@ def _header(
     ]
     fields += ["", "", "", escape(control_id, delimiters), came[11]]
     return (delimiters.field.join(fields).rstrip(delimiters.field) + "\r").encode("latin-1", "replace")
+
+
+def _beginnings(frame: bytes) -> list[tuple[int, bytes]]:
+    """Where messages and envelope segments begin, in order."""
+    if frame.count(b"\r") + frame.count(b"\n") > MAX_BATCH_LINES:
+        raise too_many("lines in a batch", "MAX_BATCH_LINES", MAX_BATCH_LINES, "")
+    start = len(frame) - len(frame.lstrip(BLANK))
+    found = [(start, frame[start : start + 3])]
+    for name in (b"MSH", *_ENVELOPE):
+        for end in (b"\r", b"\n"):
+            at = frame.find(end + name, start)
+            while at >= 0:
+                if not frame[at + 4 : at + 5].isalnum():
+                    found.append((at + 1, name))
+                    if len(found) > MAX_MESSAGES:
+                        raise too_many("messages in a batch", "MAX_MESSAGES", MAX_MESSAGES, "")
+                at = frame.find(end + name, at + 4)
+    return sorted(found)
 
 
 def _fields(piece: bytes, name: str) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from broker.hl7.delimiters import STANDARD, Delimiters, read_delimiters
 from broker.hl7.escape import unescape
-from broker.hl7.unreadable import MAX_HEADER_BYTES, Unreadable, too_many
+from broker.hl7.unreadable import MAX_HEADER_BYTES, MAX_SEGMENTS, Unreadable, too_many
 
-__all__ = ["BLANK", "Header", "begin_of", "header"]
+__all__ = ["BLANK", "Header", "begin_of", "header", "several_messages"]
 
 BLANK = b"\x00\t\n\v\f\r\x1a\x1c \xef\xbb\xbf"  # what may stand before MSH, or alone on a line; with the BOM
 _OLD = ("2.1", "2.2")
-_ANOTHER = re.compile(rb"[\r\n\v][\x00\t \xef\xbb\xbf]*MSH[^A-Za-z0-9]")
+_MSH_AFTER = tuple(before + b"MSH" for before in (b"\r", b"\n", b"\v", b" ", b"\t", b"\x00", b"\xbf"))
+_INDENT = b"\x00\t \xef\xbb\xbf"  # blanks, padding, a byte order mark
 _KANJI = re.compile("\x1b\\$(?:[@B]|\\(D).*?(?:\x1b\\([BJ]|$)")
 
 
@@ -140,7 +141,7 @@ def header(frame: bytes) -> Header:
     """
     begin = 0 if frame.startswith(b"MSH") else begin_of(frame)
     line = _line(frame, begin)
-    if frame.find(b"MSH", begin + 3) >= 0 and _ANOTHER.search(frame, begin + 3):
+    if frame.find(b"MSH", begin + 3) >= 0 and _begins_again(frame, begin + 3):
         raise _several(frame, begin, line)
     found = _read(line, frame, begin)
     if not found.raw(9)[:1].isalnum() and not found.message_type:
@@ -236,12 +237,27 @@ def _event_of_evn(frame: bytes, begin: int, separator: str) -> str:
     return ""
 
 
-def _several(frame: bytes, begin: int, line: str) -> Unreadable:
+def _begins_again(frame: bytes, after: int) -> bool:
+    """Whether another line of the frame begins with MSH.
+
+    `find` for each of the ways takes 20 ms for 32 MiB, one expression for all of them half a second.
+    """
+    for begins in _MSH_AFTER:
+        at = frame.find(begins, after)
+        for _ in range(MAX_SEGMENTS):
+            if at < 0:
+                break
+            follows = frame[at + 4 : at + 5]
+            if follows and not follows.isalnum():
+                line_end = frame[max(after, at - 64) : at + 1].rstrip(_INDENT)[-1:]
+                if line_end and line_end in b"\r\n\v":
+                    return True
+            at = frame.find(begins, at + 4)
+    return False
+
+
+def several_messages(partial: Header) -> Unreadable:
     """Another message begins in this frame: its segments must never be read as the first one's."""
-    try:
-        partial = _read(line, frame, begin)
-    except Unreadable as error:
-        partial = error.partial or Header(STANDARD, ("MSH", "|", STANDARD.encoding))
     return Unreadable(
         "a second message begins in this frame: send each in a frame of its own, or a batch with BHS",
         code="several_messages",
@@ -249,6 +265,14 @@ def _several(frame: bytes, begin: int, line: str) -> Unreadable:
         ack_code="100",
         partial=partial,
     )
+
+
+def _several(frame: bytes, begin: int, line: str) -> Unreadable:
+    try:
+        partial = _read(line, frame, begin)
+    except Unreadable as error:
+        partial = error.partial or Header(STANDARD, ("MSH", "|", STANDARD.encoding))
+    return several_messages(partial)
 
 
 def _utf16(frame: bytes) -> Unreadable:

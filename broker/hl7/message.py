@@ -8,11 +8,12 @@ from broker.hl7.charset import decode
 from broker.hl7.delimiters import Delimiters
 from broker.hl7.grammar import order_ranges, patient_ranges
 from broker.hl7.groups import View
-from broker.hl7.header import BLANK, Header, header
+from broker.hl7.header import BLANK, Header, header, several_messages
 from broker.hl7.paths import Path, leaf_of, repetitions_of
 from broker.hl7.unreadable import (
     MAX_COMPONENTS,
     MAX_FIELDS,
+    MAX_LINES,
     MAX_REPETITIONS,
     MAX_SEGMENTS,
     MAX_SUBCOMPONENTS,
@@ -158,6 +159,8 @@ class Message(View):
             )
         name = written.upper()
         known = _KNOWN.setdefault(self.delimiters.field, {})
+        if name == "MSH" and self.segment_names:
+            raise several_messages(self.header)
         if name == written and len(known) < _MOST_KNOWN:
             known[line[:4]] = name
         return name
@@ -209,11 +212,17 @@ def _with_cr(text: str, separator: str) -> tuple[str, bool]:
         return text, False
     if "\r" not in text:
         return text.replace("\n", "\r"), True
-    begins = re.compile(
-        rf"\n(?=[ \t\n]*(?:[A-Za-z][A-Za-z0-9]{{2}}(?:{re.escape(separator)}|[\r\n]|$)|\r|$))"
-    )
-    changed = begins.sub("\r", text)
-    return changed, changed != text
+    if text.count("\n") > MAX_LINES:
+        raise too_many("lines", "MAX_LINES", MAX_LINES, "")
+    pieces = text.split("\n")
+    ends, odd = True, False  # from the last to the first: a blank piece is as what follows it
+    for at in range(len(pieces) - 1, 0, -1):
+        begin = pieces[at].lstrip(" \t")[:4]
+        if begin:
+            ends = begin[0] == "\r" or (_NAME.match(begin) is not None and begin[3:] in (separator, "\r", ""))
+        pieces[at] = ("\r" if ends else "\n") + pieces[at]
+        odd = odd or ends
+    return "".join(pieces), odd
 
 
 def _check_counts(line: str, name: str, delimiters: Delimiters, header: Header) -> None:

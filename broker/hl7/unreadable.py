@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from broker.hl7.header import Header
 
 __all__ = [
+    "MAX_BATCH_LINES",
     "MAX_COMPONENTS",
     "MAX_FIELDS",
     "MAX_HEADER_BYTES",
+    "MAX_LINES",
     "MAX_MESSAGES",
     "MAX_REPETITIONS",
     "MAX_SEGMENTS",
@@ -25,7 +27,9 @@ __all__ = [
 # Counted before anything is built from the text, so that a hostile message costs a count and no memory.
 MAX_HEADER_BYTES = 64 * 1024
 MAX_MESSAGES = 10_000  # in a batch
+MAX_BATCH_LINES = 1_000_000
 MAX_SEGMENTS = 20_000
+MAX_LINES = 100_000  # where LF and CR are mixed
 MAX_FIELDS = 2_000  # in a segment
 MAX_REPETITIONS = 10_000  # in a field
 MAX_COMPONENTS = 50_000  # in a field: waveforms (NA, CH) send thousands

@@ -133,7 +133,9 @@ def test_a_second_message_in_the_frame_is_refused(between):
     assert error.partial.control_id == "M 1"
 
 
-@pytest.mark.parametrize("inside", [b"see MSH|^~\\&|", b"\rMSHX|1", b" MSH", b"\rMSH"])
+@pytest.mark.parametrize(
+    "inside", [b"see MSH|^~\\&|", "\u00bfMSH|".encode(), b"a\x00MSH|", b"\rMSHX|1", b" MSH", b"\rMSH"]
+)
 def test_text_that_only_mentions_msh_is_no_second_message(inside):
     assert header(MSH + b"\rNTE|1||" + inside).control_id == "M 1"
 
