@@ -11,6 +11,7 @@ from broker.hl7.paths import Path, leaf_of, repetitions_of, segment_fits
 from broker.hl7.unreadable import MAX_COMPONENTS
 
 if TYPE_CHECKING:
+    from broker.hl7.delimiters import Delimiters
     from broker.hl7.message import Message
 
 __all__ = ["View"]
@@ -25,16 +26,31 @@ class View:
     around it: the order, the patient, the message. One that belongs inside and is not there is ''.
     """
 
-    __slots__ = ("_first", "_index", "kind", "root", "start", "stop")
+    __slots__ = ("_first", "_index", "_parent", "_root", "codec", "delimiters", "kind", "start", "stop")
+
+    delimiters: Delimiters
+    codec: str
 
     def __init__(self, root: Message, kind: str, start: int, stop: int) -> None:
-        self.root, self.kind, self.start, self.stop = root, kind, start, stop
+        self._root, self.kind, self.start, self.stop = root, kind, start, stop
+        self.delimiters, self.codec = root.delimiters, root.codec
+        self._parent: View | None = None
         self._first: dict[str, list[str]] = {}
         self._index: dict[str, list[int]] | None = None
 
     @property
+    def root(self) -> Message:
+        """The whole message."""
+        return self._root
+
+    @property
     def parent(self) -> View:
         """The group around this one; of the message itself, the message."""
+        if self._parent is None:
+            self._parent = self._find_parent()
+        return self._parent
+
+    def _find_parent(self) -> View:
         root = self.root
         if self.kind not in ("ORDER", "PATIENT", ""):
             order = _around(root.orders, self.start)
@@ -61,18 +77,18 @@ class View:
             return ""
         if not text:
             return ""
-        root = self.root
-        if root.delimiters.marks[0] in text:
+        delimiters = self.delimiters
+        if delimiters.marks[0] in text:
             if path.field == 2 and path.segment in _WITH_DELIMITERS:
                 return text
-            parts = text.split(root.delimiters.marks[0], path.repetition or 1)
+            parts = text.split(delimiters.marks[0], path.repetition or 1)
             number = path.repetition - 1 if path.repetition else 0
             if number >= len(parts):
                 return ""
             text = parts[number]
         elif path.repetition > 1:
             return ""
-        return leaf_of(text, path.component, path.subcomponent, root.delimiters, root.codec)
+        return leaf_of(text, path.component, path.subcomponent, delimiters, self.codec)
 
     def all(self, path: Path | str) -> tuple[str, ...]:
         """The leaves of all segments and repetitions that the path lets through, in order; no empty ones."""
@@ -140,7 +156,7 @@ class View:
                     yield from self._leaves_of_field(f"{prefix}-{number}", name, number, text)
 
     def _leaves_of_field(self, path: str, name: str, number: int, text: str) -> Iterator[tuple[str, str]]:
-        delimiters, codec = self.root.delimiters, self.root.codec
+        delimiters, codec = self.delimiters, self.codec
         if number <= 2 and name in _WITH_DELIMITERS:
             yield path, text
             return
@@ -160,21 +176,21 @@ class View:
         return next(self._leaves(path), "")
 
     def _leaves(self, path: Path) -> Iterator[str]:
-        root = self.root
+        delimiters, codec = self.delimiters, self.codec
         for fields in self._segments(path):
             text = fields[path.field] if path.field < len(fields) else ""
             if path.field <= 2 and path.segment in _WITH_DELIMITERS:
                 yield text
                 continue
-            for part in repetitions_of(text, path, root.delimiters, root.codec):
-                yield leaf_of(part, path.component, path.subcomponent, root.delimiters, root.codec)
+            for part in repetitions_of(text, path, delimiters, codec):
+                yield leaf_of(part, path.component, path.subcomponent, delimiters, codec)
 
     def _segments(self, path: Path) -> Iterator[list[str]]:
         root, number = self.root, 0
         at_all = self._anchored(path) if path.anchor else self._at(path.segment)
         for at in at_all:
             fields = root.fields(at)
-            if path.segment_conditions and not segment_fits(fields, path, root.delimiters, root.codec):
+            if path.segment_conditions and not segment_fits(fields, path, self.delimiters, self.codec):
                 continue
             number += 1
             if not path.segment_number:
@@ -209,7 +225,11 @@ class View:
     def _at(self, name: str) -> Sequence[int]:
         """The places of such segments in this group or, if it belongs further out, in the one around it."""
         if self._index is None:
-            self._index = self._build()
+            # What others are read from is indexed once a message, not once for each of the others.
+            indexes = self.root.indexes
+            self._index = indexes.get((self.kind, self.start))
+            if self._index is None:
+                self._index = indexes[self.kind, self.start] = self._build()
         places = self._index.get(name)
         if places is not None:
             return places

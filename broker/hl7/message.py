@@ -48,9 +48,8 @@ class Message(View):
         "_orders",
         "_patients",
         "_split",
-        "codec",
-        "delimiters",
         "header",
+        "indexes",
         "raw",
         "segment_names",
         "warnings",
@@ -59,7 +58,7 @@ class Message(View):
     def __init__(self, raw: bytes, *, default_charset: str | None = None) -> None:
         self.raw = raw
         self.header: Header = header(raw)
-        self.delimiters: Delimiters = self.header.delimiters
+        self.delimiters = self.header.delimiters
         bare = raw if raw.startswith(b"MSH") else raw.lstrip(BLANK)
         decoded = decode(bare, self.header.charsets, default_charset)
         self.codec = decoded.codec
@@ -72,7 +71,22 @@ class Message(View):
         self._split: list[list[str] | None] = [None] * len(self._lines)
         self._orders: list[tuple[int, int]] | None = None
         self._patients: list[tuple[int, int]] | None = None
-        super().__init__(self, "", 0, len(self._lines))
+        self.indexes: dict[tuple[str, int], dict[str, list[int]]] = {}
+        # Not View.__init__: a message that referred to itself would wait for the garbage collector.
+        self.kind, self.start, self.stop = "", 0, len(self._lines)
+        self._first: dict[str, list[str]] = {}
+        self._index: dict[str, list[int]] | None = None
+        self._parent: View | None = None
+
+    @property
+    def root(self) -> Message:
+        """The whole message: this one."""
+        return self
+
+    @property
+    def parent(self) -> View:
+        """Nothing is around a message: itself."""
+        return self
 
     @property
     def charset(self) -> str:

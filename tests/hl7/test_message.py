@@ -1,5 +1,7 @@
 """Reading a message by path, whole and by its groups."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -328,3 +330,14 @@ def test_whatever_comes_is_read_or_refused(raw):
 def test_unescaping_follows_splitting():
     assert unescape("a\\S\\b", STANDARD) == "a^b"
     assert message(MSH, "PID|1||a\\S\\b^c").get("PID-3") == "a^b"
+
+
+def test_a_message_leaves_nothing_for_the_garbage_collector():
+    def read() -> None:
+        whole = message(*ORU)
+        assert [one.get("PID-3") for one in whole.each("OBX")] == ["100", "100", "100", "300"]
+
+    read()
+    gc.collect()
+    read()
+    assert gc.collect() == 0
