@@ -13,7 +13,9 @@ from broker.store.journal_rows import DAY_MICROS, NO_CHAIN, SEQ_MASK, Entry, Rec
 from broker.store.journal_sheet import OWN_DAY, Line, Sheet
 from broker.store.types import to_micros
 
-__all__ = ["Group", "Numbering"]
+__all__ = ["Group", "Numbering", "Result"]
+
+Result = tuple[Done, Receipt | StoreError]
 
 
 @dataclass(slots=True, eq=False)
@@ -60,18 +62,18 @@ class Group:
             return None
         return frame, frame.entry, frame.done
 
-    def failures(self, why: StoreError) -> list[tuple[Done, Receipt | StoreError]]:
-        ending = [self.ending[2]] if self.ending else []
-        return [(done, why) for done in [*(done for _, done in self.entries), *ending]]
+    def failures(self, why: StoreError) -> list[Result]:
+        return [(done, why) for done in self._dones()]
 
-    def receipts(
-        self, lines: Sequence[Line], stream: int, at: datetime
-    ) -> list[tuple[Done, Receipt | StoreError]]:
-        ending = [self.ending[2]] if self.ending else []
-        dones = [*(done for _, done in self.entries), *ending]
+    def receipts(self, lines: Sequence[Line], stream: int, at: datetime) -> list[Result]:
         return [
-            (done, Receipt(stream, line.key & SEQ_MASK, at)) for done, line in zip(dones, lines, strict=True)
+            (done, Receipt(stream, line.key & SEQ_MASK, at))
+            for done, line in zip(self._dones(), lines, strict=True)
         ]
+
+    def _dones(self) -> list[Done]:
+        ending = [self.ending[2]] if self.ending else []
+        return [*(done for _, done in self.entries), *ending]
 
 
 class Numbering:

@@ -147,3 +147,20 @@ def test_what_has_been_let_go_is_said_to_be(journal, engine):
     with pytest.raises(StoreError) as caught:
         reader.fetch(receipt.stream, 99)
     assert caught.value.code == "no_such_row"
+
+
+def test_a_connection_lost_while_resting_loses_the_long_frames_of_its_stream(
+    journal, reader, engine, monkeypatch
+):
+    frame = journal.writer.begin_long()
+    frame.add(long_bytes(PART_BYTES + 1))
+    journal.accept(Entry(b"before", 1, "c"))
+
+    def fail() -> None:
+        raise StoreError("gone")
+
+    monkeypatch.setattr(journal.writer._pen, "rest", fail)
+    journal.writer._rest()
+    assert isinstance(journal.end(frame, Entry(b"", 1, "c")), StoreError)
+    journal.accept(Entry(b"after", 1, "c"))
+    assert counts(engine, "bytes", "loose_part") == [2, 0]
