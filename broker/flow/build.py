@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY
 from prometheus_client.registry import CollectorRegistry
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
@@ -27,7 +28,7 @@ from broker.flow.verdict import Verdicts
 from broker.hl7 import Header
 from broker.project import Project
 from broker.site import Site
-from broker.sources.listen import listen
+from broker.sources.listen import ServerTls, listen
 from broker.sources.mllp import Limits, Listener
 from broker.store.journal import Writer
 from broker.store.open import Stores
@@ -52,6 +53,7 @@ class IntakeService(Service):
 
     What `startService` returns does not fire while all is well: it fails when a port cannot be bound, the
     folder is another's, or nothing can be written any more and the process must end (and start anew).
+    Files of certificates are named from `folder`, the project's.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class IntakeService(Service):
         stores: Stores,
         reactor: Any,
         *,
+        folder: Path = Path(),
         drain_secs: float = 15.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         registry: CollectorRegistry | None = REGISTRY,
@@ -68,14 +71,12 @@ class IntakeService(Service):
     ) -> None:
         self.listeners: dict[str, Listener] = {}
         self.intakes: dict[str, Intake] = {}
-        self.ports: dict[str, IListeningPort] = {}
+        self.ports: dict[str, Any] = {}
+        self.port_numbers: dict[str, int] = {}  # by channel, once `listening` has fired
+        self.listening: Deferred[None] = Deferred()
         self._project, self._bundle, self._stores, self._reactor = project, bundle, stores, reactor
-        self._drain_secs, self._now, self._registry, self._open_writer = (
-            drain_secs,
-            now,
-            registry,
-            open_writer,
-        )
+        self._folder, self._drain_secs, self._now = folder, drain_secs, now
+        self._registry, self._open_writer = registry, open_writer
         self._outbox = Outbox(reactor.seconds)
         self._writer: Writer | None = None
         self._verdicts: Verdicts | None = None
@@ -85,42 +86,46 @@ class IntakeService(Service):
         self._over: Deferred[None] = Deferred()
 
     def startService(self) -> Deferred[None]:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         try:
             self._open()
         except Exception as error:
             self._fail(error)
             return self._over
         binding = Deferred.fromCoroutine(self._listen())
-        binding.addErrback(lambda failure: self._fail(failure.value))
+        binding.addErrback(self._not_bound)
         return self._over
+
+    def _not_bound(self, failure: Failure) -> None:
+        self._fail(failure.value or RuntimeError())
 
     def _open(self) -> None:
         writer = self._writer = self._open_writer(
             self._stores.journal_url, post=self._post, on_death=self._writer_died, by="intake"
         )
         self._outbox.waiting_bytes = lambda: writer.waiting_bytes
-        channels = [one for one in self._project.channels.values() if isinstance(one.receive, Mllp)]
-        if any(channel.acknowledge == "mapped" for channel in channels):
+        channels = [(one, one.mllp) for one in self._project.channels.values() if one.mllp is not None]
+        if any(channel.acknowledge == "mapped" for channel, _ in channels):
             self._verdicts = Verdicts(self._project.files(), self._reactor)
             self._verdicts.startService()
         answers = Answers(_own_name(), self._now, self._reactor.seconds)
-        for channel in channels:
-            self._add(channel, writer, answers)
+        for channel, receive in channels:
+            self._add(channel, receive, writer, answers)
         if self._registry is not None:
             counts = [intake.counts for intake in self.intakes.values()]
             self._collector = IntakeCollector(counts, [*self.listeners.values()], self._outbox.waiting_bytes)
             self._registry.register(self._collector)
         self._sweeping.start(SWEEP_SECS, now=False)
 
-    def _add(self, channel: Channel, writer: Writer, answers: Answers) -> None:
+    def _add(self, channel: Channel, receive: Mllp, writer: Writer, answers: Answers) -> None:
         def site_for(header: Header) -> Site:
             return self._project.site_for_order(channel, header)
 
+        ordering = Ordering(channel, site_for if channel.sites else None)
         intake = Intake(
             channel,
             self._bundle,
-            Ordering(channel, site_for),
+            ordering,
             writer,
             answers,
             self._outbox,
@@ -128,17 +133,18 @@ class IntakeService(Service):
             self._verdicts if channel.acknowledge == "mapped" else None,
         )
         self.intakes[channel.name] = intake
-        self.listeners[channel.name] = Listener(channel.name, intake, _limits(channel), self._reactor)
+        self.listeners[channel.name] = Listener(channel.name, intake, _limits(receive), self._reactor)
 
     async def _listen(self) -> None:
         for name, listener in self.listeners.items():
-            channel = self._project.channels[name]
-            receive = channel.receive
-            assert isinstance(receive, Mllp)
-            tls = _tls(receive, self._project.folder)
-            self.ports[name] = await listen(self._reactor, listener, receive.host, receive.port, tls)
-            host = self.ports[name].getHost()
-            log.info("intake.listens", channel=name, host=host.host, port=host.port)
+            receive = self._project.channels[name].mllp
+            assert receive is not None
+            tls = _tls(receive, self._folder)
+            port = await listen(self._reactor, listener, receive.host, receive.port, tls)
+            host: Any = port.getHost()
+            self.ports[name], self.port_numbers[name] = port, int(host.port)
+            log.info("intake.listens", channel=name, host=receive.host, port=self.port_numbers[name])
+        self.listening.callback(None)
 
     def _post(self, run: Callable[[], None]) -> None:
         self._reactor.callFromThread(self._outbox.settle, run)
@@ -189,25 +195,31 @@ class IntakeService(Service):
         self._sweep()
         if self._registry is not None and self._collector is not None:
             self._registry.unregister(self._collector)
+            self._collector = None
 
     def stopService(self) -> Deferred[None]:
-        super().stopService()
+        if not self.running:
+            return succeed(None)
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
 
 
-def _limits(channel: Channel) -> Limits:
-    receive = channel.receive
-    assert isinstance(receive, Mllp)
-    return Limits(receive.max_bytes, receive.frame_secs, receive.idle_secs, receive.max_connections)
+def _limits(receive: Mllp) -> Limits:
+    networks = tuple(ip_network(network) for network in receive.allow)
+    return Limits(receive.max_bytes, receive.frame_secs, receive.idle_secs, receive.max_connections, networks)
 
 
-def _tls(receive, folder):
-    return None
+def _tls(receive: Mllp, folder: Path) -> ServerTls | None:
+    said = receive.tls
+    if said is None:
+        return None
+    trust = folder / said.client_trust_file if said.client_trust_file else None
+    return ServerTls(folder / said.cert_file, folder / said.key_file, trust)
 
 
 def _own_name() -> str:
-    """What begins the control ids of this process's answers: 9 characters that no other start has."""
-    number, text = time.time_ns() // 1_000_000 * 8 + 0, ""
+    """What begins the control ids of this process's answers: no other start has it."""
+    number, text = time.time_ns() // 1_000_000, ""
     while number:
         number, digit = divmod(number, 36)
         text = BASE36[digit] + text

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from broker import crash
 from broker.channel import Channel
@@ -140,12 +141,12 @@ class Intake:
         """Does what takes more than this turn of the reactor; the line's next frames wait behind it."""
         line.hold()
         done = Deferred.fromCoroutine(work)
-        done.addErrback(lambda failure: self._fault(line, failure.value))
+        done.addErrback(self._fault, line)
         done.addCallback(lambda _: line.release())
 
-    def _fault(self, line: Line, error: BaseException) -> None:
+    def _fault(self, failure: Failure, line: Line) -> None:
         """A fault of ours: what is unanswered on this line stays so, and its sender sends it again."""
-        log.error("intake.fault", channel=self._name, exc_info=error)
+        log.error("intake.fault", channel=self._name, exc_info=failure.value)
         line.cut()
 
     # To the writer
@@ -305,20 +306,26 @@ class Intake:
         self._outbox.flush()
 
     async def _take_one(self, turn: BatchTurn, number: int, message: bytes) -> None:
-        line, error = turn.line, None
+        line = turn.line
         try:
             head = header(message)
-        except Unreadable as unreadable:
-            error, head = unreadable, unreadable.partial
+        except Unreadable as error:
+            if turn.failed:
+                self._not_taken(turn, number, error.partial)
+            else:
+                self._keep_unreadable(line, message, error, turn, number)
+            return
         if turn.failed:
-            asked = Asked(self, line, head, (), None, turn, number)
-            self.not_stored(asked, StoreError("behind one that could not be stored", code="not_stored"))
-        elif error is not None:
-            self._keep_unreadable(line, message, error, turn, number)
+            self._not_taken(turn, number, head)
         elif self._verdicts is not None:
             await self._admit_by_verdict(line, message, head, self._verdicts, turn, number)
         else:
             self._admit(line, message, head, turn, number)
+
+    def _not_taken(self, turn: BatchTurn, number: int, head: Header | None) -> None:
+        """A message of a batch behind one that could not be stored: it must not overtake it."""
+        asked = Asked(self, turn.line, head, (), None, turn, number)
+        self.not_stored(asked, StoreError("an earlier message of its batch failed", code="behind_a_failure"))
 
     async def _keep_envelope(self, line: Line, batch: Batch) -> Receipt | StoreError:
         kept: Deferred[Receipt | StoreError] = Deferred()

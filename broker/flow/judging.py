@@ -109,12 +109,12 @@ def replies(
 class Ordering:
     """Which of the 64 slots a message goes to: by its patient's number, else by its channel."""
 
-    def __init__(self, channel: Channel, site_for: Callable[[Header], Site]) -> None:
+    def __init__(self, channel: Channel, site_for: Callable[[Header], Site] | None) -> None:
         path = channel.in_order_of
         self._number = path
         self._authority = replace(path, text=f"{path}(authority)", component=4, subcomponent=0)
         self._charset = channel.default_charset
-        self._site_for = site_for
+        self._channel, self._site_for = channel.name, site_for
         self._resolved: dict[tuple[str, str], str] = {}
         self.without = slot_of("channel", channel.name)
 
@@ -131,8 +131,13 @@ class Ordering:
         if authority is None:
             if len(self._resolved) >= MAX_KINDS:
                 self._resolved.clear()
-            authority = self._resolved[key] = self._site_for(header).resolve_authority(stated)
+            authority = self._resolved[key] = self._authority_of(header, stated)
         return slot_of(authority, number)
+
+    def _authority_of(self, header: Header, stated: str) -> str:
+        if self._site_for is None:
+            return f"{self._channel}:{stated}"
+        return self._site_for(header).resolve_authority(stated)
 
 
 class Judge:

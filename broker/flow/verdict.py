@@ -53,12 +53,12 @@ class Verdicts(Service):
         self._stopped: Deferred[None] | None = None
 
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         for _ in range(self._wanted):
             self._spawn()
 
     def stopService(self) -> Deferred[None] | None:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         waiting, self._waiting = self._waiting, deque()
         for question in waiting:
             question.answer(DIED)

@@ -210,6 +210,11 @@ class Line(Connected):
             waits.callback(None)
 
     @property
+    def owes(self) -> bool:
+        """Whether an answer of this line is open."""
+        return bool(self._turns)
+
+    @property
     def has_sent_more(self) -> bool:
         """Whether the peer has sent anything beyond the frames that are answered."""
         if self._turns or self._waiting or self._deframer.in_frame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
@@ -45,9 +45,10 @@ async def listen(
     if tls is not None:
         factory = TLSMemoryBIOFactory(_context(tls), False, listener, reactor)
         factory.noisy = False
-    kind = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
+    kind: Any = TCP6ServerEndpoint if ":" in host else TCP4ServerEndpoint
     try:
-        return await kind(reactor, port, backlog=BACKLOG, interface=host).listen(factory)
+        bound = kind(reactor, port, backlog=BACKLOG, interface=host).listen(factory)
+        return cast(IListeningPort, await bound)
     except CannotListenError as error:
         why = error.socketError.strerror or "?"
         raise OperationError(
@@ -63,9 +64,9 @@ def _context(tls: ServerTls) -> CertificateOptions:
         if tls.client_trust_file is not None:
             trust = trustRootFromCertificates(_certificates(tls.client_trust_file))
         return CertificateOptions(
-            privateKey=key.privateKey.original,
-            certificate=own.original,
-            extraCertChain=[one.original for one in chain],
+            privateKey=key.privateKey.original.to_cryptography_key(),
+            certificate=own.original.to_cryptography(),
+            extraCertChain=[one.original.to_cryptography() for one in chain],
             trustRoot=trust,
         )
     except (OSError, SSL.Error, crypto.Error, ValueError) as error:
