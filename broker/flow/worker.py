@@ -92,8 +92,13 @@ class Worker:
                 continue
             if not worked:
                 stop.wait(self._pace.idle_secs)
+        self.end()
+
+    def end(self) -> None:
+        """Marks a clean end; a later batch is a new start."""
         if self._careful is not None:
             self._careful.end()
+            self._careful = None
 
     def work_once(self) -> int:
         """One batch over all slots that are free, and what fell due. Returns how much was worked."""
