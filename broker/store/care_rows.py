@@ -14,6 +14,8 @@ from broker.store.care_tables import CLUSTERED, Big, CareTable
 from broker.store.types import Utc
 
 __all__ = [
+    "OPEN_REVIEW",
+    "OPEN_TASK",
     "EncounterRow",
     "NotificationRow",
     "PlanEntryRow",
@@ -22,7 +24,9 @@ __all__ = [
     "TimerRow",
 ]
 
+# In the words of the index on open tasks: a database uses such an index only for just these words.
 OPEN_TASK = "state IN ('open','begun','changed_after')"
+OPEN_REVIEW = "state = 'open'"
 
 
 class EncounterRow(CareTable):
@@ -155,8 +159,8 @@ class ReviewRow(CareTable):
             "opened_at",
             "patient",
             "n",
-            postgresql_where=text("state = 'open'"),
-            sqlite_where=text("state = 'open'"),
+            postgresql_where=text(OPEN_REVIEW),
+            sqlite_where=text(OPEN_REVIEW),
         ),
         CLUSTERED,
     )

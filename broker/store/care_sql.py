@@ -162,6 +162,12 @@ class PUTS:
         "recipient:text destination:text address:text stream:bigint seq:bigint state:text "
         "not_before:timestamptz asked_at:timestamptz",
     )
+    DELIVERY_TALLY = _put(
+        "delivery_tally",
+        "day:text destination:text state:text count:bigint",
+        key="day destination state",
+        again="count",
+    )
     CODE = _put(
         "code",
         "channel:text table_name:text code:text path:text count:bigint first_stream:bigint first_seq:bigint "

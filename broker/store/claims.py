@@ -13,22 +13,23 @@ from typing import Any, Literal
 from broker.store.hot import Hot
 from broker.store.types import from_micros
 
-__all__ = ["CLAIM_SQL", "Lane", "lanes_with_work"]
+__all__ = ["DUE", "EARLIER", "WAITING", "Lane", "lanes_with_work"]
 
 LOOK_AHEAD = 50
 
 Act = Literal["tell", "correct", "retract", "forward", "answer"]
 
 # Lanes with something due and nothing before it that blocks. A blocked lane costs a look, no place.
-_DUE = (
-    "SELECT d.lane FROM delivery d WHERE d.destination = {d} AND d.state = 'queued' AND d.not_before <= {t}"
+DUE = (
+    "SELECT d.lane FROM delivery d WHERE d.destination = {destination} AND d.state = 'queued'"
+    " AND d.not_before <= {now}"
     " AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.destination = d.destination AND e.lane = d.lane"
     " AND e.id < d.id AND e.state IN ('queued','sending','doubtful')"
-    " AND (e.state IN ('sending','doubtful') OR e.not_before > {t}))"
-    " ORDER BY d.not_before, d.id LIMIT {n}"
+    " AND (e.state IN ('sending','doubtful') OR e.not_before > {now}))"
+    " ORDER BY d.not_before, d.id LIMIT {limit}"
 )
 # What of one lane is not at its end, with what its notification says now.
-_WAITING = (
+WAITING = (
     "SELECT d.id, d.name, d.lane, d.patient, d.before, d.notification, d.version, d.act, d.recipient,"
     " d.address, d.stream, d.seq, d.state, d.not_before, d.attempts, d.reached, d.asked_at,"
     " n.name AS notification_name, n.kind, n.urgency, n.encounter, n.state AS standing,"
@@ -36,25 +37,16 @@ _WAITING = (
     " coalesce((SELECT max(a.number) FROM attempt a WHERE a.delivery = d.id), 0) AS last_attempt"
     " FROM delivery d LEFT JOIN notification n ON n.patient = d.patient AND n.n = d.notification"
     " LEFT JOIN body b ON b.id = n.body"
-    " WHERE d.destination = {d} AND d.state IN ('queued','sending','doubtful') AND d.lane = {t}"
-    " ORDER BY d.id LIMIT {n}"
+    " WHERE d.destination = {destination} AND d.state IN ('queued','sending','doubtful') AND d.lane = {lane}"
+    " ORDER BY d.id LIMIT {limit}"
 )
 # A patient's deliveries before one, the newest first, along their chain.
-_EARLIER = (
-    "WITH RECURSIVE chain(id, before) AS (SELECT id, before FROM delivery WHERE id = {i} UNION ALL"
+EARLIER = (
+    "WITH RECURSIVE chain(id, before) AS (SELECT id, before FROM delivery WHERE id = {id} UNION ALL"
     " SELECT d.id, d.before FROM chain c JOIN delivery d ON d.id = c.before)"
     " SELECT d.notification, d.destination, d.address, d.act, d.reached FROM chain c"
-    " JOIN delivery d ON d.id = c.id WHERE d.id <> {i} ORDER BY d.id DESC"
+    " JOIN delivery d ON d.id = c.id WHERE d.id <> {id} ORDER BY d.id DESC"
 )
-
-
-def _both(sql: str, **words: str) -> tuple[str, str]:
-    lite = {"d": "?1", "t": "?2", "n": "?3", "i": "?1"}
-    post = {name: f"%({name})s" for name in lite}
-    return sql.format(**lite), sql.format(**post)
-
-
-CLAIM_SQL = {"due": _both(_DUE), "waiting": _both(_WAITING), "earlier": _both(_EARLIER)}
 
 
 @dataclass(slots=True)
@@ -101,34 +93,25 @@ def lanes_with_work(hot: Hot, destination: str, now: datetime, limit: int) -> It
     def told(row: _Waiting) -> bool:
         return _told(hot, destination, row)
 
-    sql = CLAIM_SQL["due"]
-    if hot.lite:
-        due = hot.run(sql[0], destination, hot.at(now), limit)
-    else:
-        due = hot.named(sql[1], d=destination, t=now, n=limit)
+    due = hot.ask(DUE, destination=destination, now=hot.at(now), limit=limit)
     for lane in dict.fromkeys(lane for (lane,) in due):
         # A lane's later rows tell which of the earlier ones are replaced: look somewhat further than is sent.
         yield _judged(lane, _waiting(hot, destination, lane, limit + LOOK_AHEAD), now, told)
 
 
 def _waiting(hot: Hot, destination: str, lane: int, limit: int) -> list[_Waiting]:
-    sql = CLAIM_SQL["waiting"]
-    if not hot.lite:
-        rows = hot.named(sql[1], d=destination, t=lane, n=limit)
-        return [_Waiting(*row) for row in rows]
     found = []
-    for row in hot.run(sql[0], destination, lane, limit):
+    for row in hot.ask(WAITING, destination=destination, lane=lane, limit=limit):
         values = list(row)
-        values[13], values[15], values[16] = from_micros(row[13]), bool(row[15]), from_micros(row[16])
+        if hot.lite:
+            values[13], values[15], values[16] = from_micros(row[13]), bool(row[15]), from_micros(row[16])
         found.append(_Waiting(*values))
     return found
 
 
 def _told(hot: Hot, destination: str, row: _Waiting) -> bool:
     """Whether they have been told of this, and not had it taken back, as far as we know."""
-    sql = CLAIM_SQL["earlier"]
-    chain = hot.run(sql[0], row.id) if hot.lite else hot.named(sql[1], i=row.id)
-    for notification, where, address, act, reached in chain:
+    for notification, where, address, act, reached in hot.ask(EARLIER, id=row.id):
         if reached and (notification, where, address) == (row.notification, destination, row.address):
             return bool(act != "retract")
     return False

@@ -7,19 +7,21 @@ retracted, and what has been overtaken by a later version is not told any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from broker.errors import OperationError
 from broker.outcome import Delivered, Failed, Outcome, Rejected, Unclear
 from broker.store.audit import append_entries
 from broker.store.batch import AuditPut
+from broker.store.care_sql import PUTS
 from broker.store.claims import Lane, lanes_with_work
 from broker.store.delivery_tables import AttemptRow, DeliveryRow, DestinationRow
 from broker.store.hot import Hot, database_time, translating
@@ -29,11 +31,12 @@ from broker.store.open import reading
 __all__ = ["Claimed", "Deliveries", "Lost", "Paused", "Settlement"]
 
 State = Literal["queued", "delivered", "rejected", "doubtful", "given_up"]
+UNDER_WAY = ("queued", "sending", "doubtful")
 ATTEMPTED = {Delivered: "delivered", Failed: "failed", Unclear: "unclear", Rejected: "rejected"}
 
 
 class Lost(Exception):
-    """The destination has another owner now, or is paused: nothing was claimed or settled."""
+    """The destination has another owner now: nothing was claimed or settled."""
 
 
 class Paused(Lost):
@@ -136,13 +139,15 @@ class Deliveries:
         with translating(), self._engine.begin() as connection:
             self._require(connection, destination, epoch, paused_too=True)
             claimed: list[Claimed] = []
+            ended: Counter[str] = Counter()
             for lane in lanes_with_work(Hot(connection), destination, now, limit):
-                self._withdraw(connection, lane, now)
+                ended.update(self._withdraw(connection, lane, now))
                 room = 1 if one_a_lane else limit
                 claimed += _claimed(lane, destination, epoch, min(room, limit - len(claimed)))
                 if len(claimed) >= limit:
                     break
             self._begin(connection, claimed, now)
+            _tally(connection, destination, ended, now)
         return claimed
 
     def settle(
@@ -155,9 +160,13 @@ class Deliveries:
         strangers = []
         with translating(), self._engine.begin() as connection:
             self._require(connection, destination, epoch)
+            ended: Counter[str] = Counter()
             for one in settlements:
                 if not self._settle(connection, epoch, one, now):
                     strangers.append(one.delivery)
+                elif one.state not in UNDER_WAY:
+                    ended[one.state] += 1
+            _tally(connection, destination, ended, now)
         return strangers
 
     def take_over(
@@ -202,18 +211,25 @@ class Deliveries:
         """
         with translating(), self._engine.begin() as connection:
             now = database_time(Hot(connection))
+            asked = select(DeliveryRow.state).where(DeliveryRow.id == delivery).with_for_update()
+            was = connection.execute(asked).scalar()
             judged = (
                 update(DeliveryRow)
                 .where(DeliveryRow.id == delivery)
                 .where(DeliveryRow.state.in_(["doubtful", "rejected", "given_up"]))
                 .values(state=state, not_before=now, settled_at=now)
-                .returning(DeliveryRow.patient)
+                .returning(DeliveryRow.patient, DeliveryRow.destination)
             )
             if state == "delivered":
                 judged = judged.values(reached=True)
             row = connection.execute(judged).first()
-            if row is None:
+            if row is None or was is None:
                 raise OperationError("the delivery is not for a person to judge now", code="not_open")
+            moved: Counter[str] = Counter()
+            for word, count in ((was, -1), (state, 1)):
+                if word not in UNDER_WAY:
+                    moved[word] += count
+            _tally(connection, row.destination, moved, now)
             about = f"delivery/{delivery}"
             entry = audit._replace(
                 about=about, patient=row.patient, detail=orjson.dumps({"to": state}).decode()
@@ -240,6 +256,31 @@ class Deliveries:
             due: datetime | None = connection.execute(asked).scalar()
         return due
 
+    def due(self, destinations: Iterable[str], now: datetime) -> set[str]:
+        """Of these destinations, those for which something is queued that may go out now."""
+        due = set()
+        with translating(), self._reading.begin() as connection:
+            for destination in destinations:
+                asked = (
+                    select(DeliveryRow.id)
+                    .where(DeliveryRow.destination == destination, DeliveryRow.state == "queued")
+                    .where(DeliveryRow.not_before <= now)
+                    .limit(1)
+                )
+                if connection.execute(asked).first() is not None:
+                    due.add(destination)
+        return due
+
+    def queued(self) -> dict[str, int]:
+        """How many deliveries are queued, by destination."""
+        asked = (
+            select(DeliveryRow.destination, func.count())
+            .where(DeliveryRow.state == "queued")
+            .group_by(DeliveryRow.destination)
+        )
+        with translating(), self._reading.begin() as connection:
+            return {destination: int(count) for destination, count in connection.execute(asked)}
+
     def _require(
         self, connection: Connection, destination: str, epoch: int, paused_too: bool = False
     ) -> None:
@@ -252,9 +293,10 @@ class Deliveries:
         if paused_too and row.paused:
             raise Paused(destination)
 
-    def _withdraw(self, connection: Connection, lane: Lane, now: datetime) -> None:
+    def _withdraw(self, connection: Connection, lane: Lane, now: datetime) -> Iterator[str]:
         for row, code in lane.ended:
             state = "given_up" if row.reached else "withdrawn"
+            yield state
             ended = {"state": state, "code": code, "settled_at": now}
             connection.execute(update(DeliveryRow).where(DeliveryRow.id == row.id).values(ended))
 
@@ -318,6 +360,12 @@ class Deliveries:
                 first = {"destination": destination, "epoch": 0, "owner": "", "since": now}
                 connection.execute(insert(DestinationRow), first | set_to)
             append_entries(Hot(connection), [audit._replace(about=f"destination/{destination}")], now)
+
+
+def _tally(connection: Connection, destination: str, ended: Counter[str], now: datetime) -> None:
+    day = now.astimezone(UTC).date().isoformat()
+    rows = [(day, destination, state, count) for state, count in sorted(ended.items()) if count]
+    Hot(connection).put(PUTS.DELIVERY_TALLY, rows)
 
 
 def _words(outcome: Outcome | None) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from broker.store.care_tables import Big, CareTable
+from broker.store.care_tables import CLUSTERED, Big, CareTable
 from broker.store.types import Utc
 
-__all__ = ["AttemptRow", "DeliveryRow", "DestinationRow", "DirectoryRow"]
+__all__ = ["AttemptRow", "DeliveryRow", "DeliveryTallyRow", "DestinationRow", "DirectoryRow"]
 
 WAITING = "state IN ('queued','sending','doubtful')"
 
@@ -41,7 +41,7 @@ class DeliveryRow(CareTable):
             postgresql_where=text(WAITING),
             sqlite_where=text(WAITING),
         ),
-        Index("delivery_by_state", "state", "id"),
+        Index("delivery_by_state", "state", "destination", "id"),
     )
 
     id: Mapped[int] = mapped_column(Big, primary_key=True, doc="grows with arrival")
@@ -97,6 +97,18 @@ class AttemptRow(CareTable):
         default="", server_default="", doc="SHA-256 of what was sent, hex"
     )
     body: Mapped[bytes | None] = mapped_column(LargeBinary, doc="what was sent")
+
+
+class DeliveryTallyRow(CareTable):
+    """How many deliveries to a destination came to which end on a day."""
+
+    __tablename__ = "delivery_tally"
+    __table_args__ = (CLUSTERED,)
+
+    day: Mapped[str] = mapped_column(primary_key=True, doc="UTC, YYYY-MM-DD, of the end")
+    destination: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(Big)
 
 
 class DestinationRow(CareTable):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -17,7 +19,10 @@ from broker.errors import BrokerError, StoreError
 from broker.store.care_sql import Load, Put
 from broker.store.types import to_micros
 
-__all__ = ["Hot", "Overtaken", "Refusable", "database_time", "judged", "storable", "translating"]
+__all__ = ["Hot", "Overtaken", "Refusable", "database_time", "judged", "storable", "translating", "worded"]
+
+
+_PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Refusable(BrokerError):
@@ -130,9 +135,9 @@ class Hot:
             block = self.run(f"SELECT nextval('{table}_id_seq') FROM generate_series(1, 500)")
             yield from [number for (number,) in block]
 
-    def named(self, sql: str, **given: Any) -> Any:
-        """The same with named places: PostgreSQL only."""
-        return self._connection.exec_driver_sql(sql, given)
+    def ask(self, sql: str, **given: Any) -> Sequence[Any]:
+        """The rows of a query that both stores understand; its places are `{name}`."""
+        return self._connection.exec_driver_sql(worded(sql, self._lite), given).fetchall()
 
     def put(self, put: Put, rows: Sequence[tuple[Any, ...]]) -> int:
         """Puts rows, all of them or an error; returns how many were put."""
@@ -159,6 +164,12 @@ class Hot:
             text = orjson.dumps(list(keys) if wide else [key[0] for key in keys]).decode()
             return self._connection.exec_driver_sql(load.sqlite, (text,)).fetchall()
         return self._connection.exec_driver_sql(load.postgres, _columns(keys)).fetchall()
+
+
+@cache
+def worded(sql: str, lite: bool) -> str:
+    """A query with places `{name}` in the words of one store's driver."""
+    return _PLACE.sub(r":\1" if lite else r"%(\1)s", sql)
 
 
 def _columns(rows: Collection[tuple[Any, ...]]) -> tuple[list[Any], ...]:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
-from broker.store.care_rows import TaskRow
+from broker.store.care_rows import OPEN_TASK, TaskRow
 from broker.store.care_tables import AsideRow, CodeRow, HandledRow, TallyRow
-from broker.store.delivery_tables import DeliveryRow
+from broker.store.delivery_tables import DeliveryRow, DeliveryTallyRow
 from broker.store.hot import translating
 from broker.store.house_tables import ChannelStateRow
 from broker.store.open import reading
 
 __all__ = ["Standing", "standing"]
 
-OPEN = ("open", "begun")
+UNDER_WAY = ("queued", "sending", "doubtful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +48,34 @@ def standing(engine: Engine, now: datetime) -> Standing:
         aside = select(AsideRow.channel, AsideRow.state, func.count()).group_by(
             AsideRow.channel, AsideRow.state
         )
-        sent = select(DeliveryRow.destination, DeliveryRow.state, func.count()).group_by(
-            DeliveryRow.destination, DeliveryRow.state
+        under_way = (
+            select(DeliveryRow.destination, DeliveryRow.state, func.count())
+            .where(DeliveryRow.state.in_(UNDER_WAY))
+            .group_by(DeliveryRow.destination, DeliveryRow.state)
         )
+        ended = select(
+            DeliveryTallyRow.destination, DeliveryTallyRow.state, func.sum(DeliveryTallyRow.count)
+        ).group_by(DeliveryTallyRow.destination, DeliveryTallyRow.state)
         paused = select(ChannelStateRow.channel).where(ChannelStateRow.paused)
-        tasks = select(func.count()).select_from(TaskRow).where(TaskRow.state.in_(OPEN))
+        tasks = select(func.count()).select_from(TaskRow).where(text(OPEN_TASK))
         return Standing(
             worked=int(worked),
             became=_nested(store, today),
             aside=_nested(store, aside),
             last_at=_last(store),
             paused=frozenset(store.execute(paused).scalars()),
-            deliveries=_nested(store, sent),
+            deliveries=_nested(store, under_way, ended),
             tasks_open=store.execute(tasks).scalar_one(),
             tasks_overdue=store.execute(tasks.where(TaskRow.due_at < now)).scalar_one(),
             codes=store.execute(select(func.count()).select_from(CodeRow)).scalar_one(),
         )
 
 
-def _nested(store: Connection, asked: Any) -> dict[str, dict[str, int]]:
+def _nested(store: Connection, *asked: Any) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for outer, inner, count in store.execute(asked):
-        found.setdefault(outer, {})[inner] = int(count)
+    for one in asked:
+        for outer, inner, count in store.execute(one):
+            found.setdefault(outer, {})[inner] = int(count)
     return found
 
 

@@ -208,7 +208,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("delivery_by_state", "delivery", ["state", "id"], unique=False)
+    op.create_index("delivery_by_state", "delivery", ["state", "destination", "id"], unique=False)
     op.create_index(
         "delivery_due",
         "delivery",
@@ -224,6 +224,15 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state IN ('queued','sending','doubtful')"),
         sqlite_where=sa.text("state IN ('queued','sending','doubtful')"),
+    )
+    op.create_table(
+        "delivery_tally",
+        sa.Column("day", sa.String(), nullable=False),
+        sa.Column("destination", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("count", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("day", "destination", "state"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "destination",
