@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -20,9 +21,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-PANELS = {
-    "The broker": (processes.run, looking.status),
-    "Channels and mappings": (trying.check, trying.try_message, reading.show, reading.explain),
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "The broker": (processes.run, looking.status, looking.messages, looking.tasks, looking.deliveries),
+    "Channels and mappings": (
+        trying.check,
+        trying.try_message,
+        looking.codes,
+        reading.show,
+        reading.explain,
+    ),
     "People": (acting.pause, acting.resume),
     "Trying it out": (sending.send, benching.bench),
     "Its processes, one at a time": (
@@ -33,7 +40,7 @@ PANELS = {
         processes.web,
     ),
 }
-NAMES = {trying.try_message: "try"}
+NAMES: dict[Callable[..., None], str] = {trying.try_message: "try"}
 
 for panel, commands in PANELS.items():
     for command in commands:

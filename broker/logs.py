@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from types import TracebackType
@@ -50,7 +51,14 @@ def setup_logs(process: str, form: Literal["console", "json"] = "console", level
     root = logging.getLogger()
     root.handlers[:] = [_Forward()]
     root.setLevel(logging.WARNING)
+    sys.excepthook = _unforeseen
+    threading.excepthook = lambda told: _unforeseen(told.exc_type, told.exc_value, told.exc_traceback)
     globalLogBeginner.beginLoggingTo([_from_twisted], discardBuffer=True, redirectStandardIO=False)
+
+
+def _unforeseen(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """What ends a process or a thread: its type and place, since its text may be a patient's."""
+    structlog.get_logger().error("process.fault", exc_info=error, error=kind.__name__, place=place_of(trace))
 
 
 def _naming(process: str) -> Any:

@@ -15,20 +15,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 from broker.channel import Mllp
-from broker.errors import OperationError, StoreError
-from broker.flow.build import build_intake
-from broker.flow.sender import build_sender
-from broker.flow.worker import Pace, Worker
-from broker.home import Home
+from broker.errors import BrokerError, OperationError, StoreError
+from broker.home import Home, home_of
 from broker.logs import setup_logs
 from broker.metrics import serve_metrics
 from broker.presence import Presence, die_with_parent
@@ -38,8 +35,6 @@ from broker.store.care import CareStore
 from broker.store.journal import Reader
 from broker.store.open import migrate_all, open_engine, require_newest
 from broker.supervisor import PARENT, Supervisor
-from broker.watch import Watch
-from broker.web import make_app
 
 __all__ = ["children", "prepare", "run_all", "run_deliver", "run_intake", "run_web", "run_work"]
 
@@ -114,7 +109,8 @@ def run_all(home: Home) -> int:
             environment["HANDOFF_METRICS_PORT"] = str(settings.metrics_port + number)
         if name == "web":
             environment[BESIDE] = " ".join(other for other in named if other != "web")
-        arguments = [sys.executable, "-m", "broker", command, "--project", str(home.project), "--name", name]
+        # This module, not the command line: a child need not load every command before it starts.
+        arguments = [sys.executable, "-m", "broker.run", command, name, str(home.project)]
         supervisor.add(name, arguments, environment)
     log.info("broker.starts", bundle=digest[:12], data=str(home.data), web=settings.web)
     return run_service(reactor, supervisor, presence, hard_stop_secs=settings.drain_secs + 10)
@@ -147,11 +143,13 @@ def bound(name: str, host: str, port: int) -> socket.socket:
     return taken
 
 
-# The processes
+# The processes. Each imports what it alone runs, so that none carries the others' weight.
 
 
 def run_intake(home: Home, name: str) -> int:
     """Listens for every channel's messages, keeps and answers them. Writes the journal only."""
+    from broker.flow.build import build_intake
+
     reactor = monotonic_reactor()
     with one_process(home, name) as (presence, project, digest):
         service = build_intake(project, digest, home.stores, reactor)
@@ -160,6 +158,8 @@ def run_intake(home: Home, name: str) -> int:
 
 def run_deliver(home: Home, name: str) -> int:
     """Brings what is to be told to its destinations."""
+    from broker.flow.sender import build_sender
+
     reactor = monotonic_reactor()
     with one_process(home, name) as (presence, project, digest):
         service = build_sender(project, digest, home, reactor)
@@ -168,6 +168,8 @@ def run_deliver(home: Home, name: str) -> int:
 
 def run_work(home: Home, name: str) -> int:
     """Works the journal: a plain blocking loop, and a nice one."""
+    from broker.flow.worker import Pace, Worker
+
     stop = stop_on_signals(home.settings.drain_secs)
     os.nice(home.settings.work_nice)
     with one_process(home, name) as (presence, project, digest):
@@ -181,6 +183,11 @@ def run_work(home: Home, name: str) -> int:
 
 def run_web(home: Home, name: str) -> int:
     """Answers pages and probes."""
+    import uvicorn
+
+    from broker.watch import Watch
+    from broker.web import make_app
+
     with one_process(home, name) as (_presence, _project, _digest):
         host, port = home.settings.web_at()
         listening = bound(name, host, port)
@@ -272,3 +279,19 @@ def stop_on_signals(drain_secs: float) -> threading.Event:
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
     return stop
+
+
+PROCESSES = {"intake": run_intake, "work": run_work, "deliver": run_deliver, "web": run_web}
+
+
+def main(command: str, name: str, project: str) -> int:
+    """A child of the supervisor, which gave it every setting by its environment."""
+    try:
+        return PROCESSES[command](home_of(Path(project)), name)
+    except BrokerError as error:
+        log.error("process.refused", exc_info=error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

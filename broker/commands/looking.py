@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from broker.commands.acting import opened_care
 from broker.commands.output import AsJson, failing_well, plain, print_json, print_table, say
 from broker.commands.places import DataFolder, ProjectFolder, StoreUrl, home
 from broker.status import Status
+from broker.store.reads import DeliveryLine, MessageLine, Reads, TaskLine
 from broker.watch import Watch
 
-__all__ = ["status"]
+__all__ = [
+    "codes",
+    "deliveries",
+    "messages",
+    "print_deliveries",
+    "print_messages",
+    "print_tasks",
+    "status",
+    "tasks",
+]
+
+Channel = Annotated[str | None, typer.Option(help="Only this channel's.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 DELIVERY_STATES = ("queued", "sending", "delivered", "rejected", "doubtful", "given_up")
 
@@ -54,3 +71,136 @@ def print_status(found: Status) -> None:
         f"{found.tasks_overdue} of them overdue; "
         f"{found.codes} codes have no meaning; configuration {found.bundle[:12]}."
     )
+
+
+def messages(
+    project: ProjectFolder = Path("."),
+    data: DataFolder = None,
+    store: StoreUrl = None,
+    channel: Channel = None,
+    event: Annotated[str | None, typer.Option(help="Such as A03.")] = None,
+    became: Annotated[
+        str | None, typer.Option(help="worked, repeated, filtered, refused, paused or quarantine.")
+    ] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of messages, the newest first."""
+    with failing_well(), opened_care(home(project, data, store)) as care:
+        found = Reads(care.engine).messages(channel=channel, event=event, outcome=became, limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_messages(found)
+
+
+def print_messages(found: list[MessageLine]) -> None:
+    """Messages as a table."""
+    rows = [
+        (
+            f"{one.stream}.{one.seq}",
+            one.at,
+            one.channel,
+            one.event,
+            one.control_id,
+            one.outcome,
+            one.why,
+            one.mute,
+        )
+        for one in found
+    ]
+    columns = ("message", "came", "channel", "event", "control id", "became", "why", "mute")
+    print_table("Messages", columns, [[*row[:-1], "mute" if row[-1] else ""] for row in rows])
+
+
+def tasks(
+    project: ProjectFolder = Path("."),
+    data: DataFolder = None,
+    store: StoreUrl = None,
+    owner: Annotated[str | None, typer.Option(help="Only those of this role.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only those of this kind.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List open tasks, the most urgent first. Names of patients are shown."""
+    with failing_well(), opened_care(home(project, data, store)) as care:
+        found = Reads(care.engine).tasks(owner=owner, kind=kind, limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_tasks(found)
+
+
+def print_tasks(found: list[TaskLine]) -> None:
+    """Tasks as a table."""
+    rows = [
+        (
+            f"{one.patient}.{one.n}", one.due_at, one.title, f"{one.family}, {one.given}", one.owner,
+            one.state, one.urgency, "to be verified" if one.verify else "",
+        )
+        for one in found
+    ]  # fmt: skip
+    columns = ("task", "due", "what", "whose", "owner", "state", "urgency", "")
+    print_table("Open tasks", columns, rows)
+
+
+def deliveries(
+    project: ProjectFolder = Path("."),
+    data: DataFolder = None,
+    store: StoreUrl = None,
+    state: Annotated[str | None, typer.Option(help=", ".join(DELIVERY_STATES))] = None,
+    destination: Annotated[str | None, typer.Option(help="Only this one: channel/name.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List who was told and the proof, what waits and what nobody could be told; the newest first."""
+    with failing_well(), opened_care(home(project, data, store)) as care:
+        found = Reads(care.engine).deliveries(state=state, destination=destination, limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_deliveries(found)
+
+
+def print_deliveries(found: list[DeliveryLine]) -> None:
+    """Deliveries as a table."""
+    rows = [
+        (
+            one.id, one.asked_at, one.act, one.recipient, one.destination, one.address, one.state,
+            one.attempts, one.proof or one.code,
+        )
+        for one in found
+    ]  # fmt: skip
+    columns = (
+        "delivery",
+        "asked",
+        "act",
+        "recipient",
+        "destination",
+        "address",
+        "state",
+        "attempts",
+        "proof",
+    )
+    print_table("Deliveries", columns, rows)
+
+
+def codes(
+    project: ProjectFolder = Path("."),
+    data: DataFolder = None,
+    store: StoreUrl = None,
+    channel: Channel = None,
+    as_json: AsJson = False,
+) -> None:
+    """List codes that a table lacks: each is to be given a meaning in mappings/tables/."""
+    with failing_well(), opened_care(home(project, data, store)) as care:
+        found = Reads(care.engine).codes(channel=channel)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one.count, one.channel, one.table, one.code, one.path, f"{one.last[0]}.{one.last[1]}")
+        for one in found
+    ]
+    columns = ("count", "channel", "table", "code", "from", "last message")
+    print_table("Codes without a meaning", columns, rows)

@@ -23,6 +23,8 @@ CASTELLANOS = Person("L31001", "Castellanos", "Ana", "19610922", "F", "spa", BOS
 BRANDT = Person("L31002", "Brandt", "Leo", "19390417", "M", "eng", BOSE, "911002")
 SATO = Person("L31003", "Sato", "Kenji", "19720808", "M", "jpn", BOSE, "911003")
 
+Fields = dict[int, str]
+
 PEOPLE = (HOLLIS, VARGA, FAIRBANK, MERCER, CASTELLANOS, BRANDT, SATO)
 
 
@@ -49,66 +51,74 @@ def _north(now: datetime) -> Iterator[Step]:
     def ago(hours: float) -> datetime:
         return (now - timedelta(hours=hours)).replace(microsecond=0)
 
-    def step(hours: float, title: str, message: bytes, **expected: str) -> Step:
-        return Step("north", ago(hours), title, message, **expected)
-
-    def adt(hours: float, event: str, structure: str, who: Person, visit: dict[int, str], *more: str, **kw: dict[int, str]) -> bytes:  # fmt: skip
-        return hospital.adt(event, structure, who, ago(hours), visit, *more, **kw)
-
     def time(hours: float) -> str:
         return hospital.time(ago(hours))
 
-    ward = {2: "I", 3: "4W^412^A^NORTH", 18: "IP"}
+    def adt(
+        hours: float, kind: str, who: Person, visit: Fields, *more: str, pid: Fields | None = None
+    ) -> bytes:
+        event, structure = kind.split()
+        return hospital.adt(event, structure, who, ago(hours), visit, *more, pid=pid)
+
+    def step(hours: float, title: str, message: bytes, answer: str = "AA", becomes: str = "worked") -> Step:
+        return Step("north", ago(hours), title, message, answer, becomes)
+
+    # June Hollis: from the emergency department to the ward, to intensive care, and home, twice
     came = {44: time(20)}
-    emergency = {2: "E", 3: "ED^03^^NORTH", 4: "E", 44: time(20)}
-    yield step(20, "June Hollis comes to the emergency department",
-               adt(20, "A04", "ADT_A01", HOLLIS, emergency, "PV2|||^Shortness of breath"))  # fmt: skip
-    yield step(18, "her emergency visit becomes an admission",
-               adt(18, "A06", "ADT_A06", HOLLIS, {**ward, 6: "ED^03^^NORTH", **came}))  # fmt: skip
-    yield step(15, "her potassium is dangerously high", hospital.result(HOLLIS, ago(15), "6.9", "HH", "F"))
-    yield step(14, "she is moved to intensive care",
-               adt(14, "A02", "ADT_A02", HOLLIS, {2: "I", 3: "ICU^07^1^NORTH", 6: "4W^412^A^NORTH", 18: "IP", **came}))  # fmt: skip
-    yield step(
-        13.5, "the laboratory corrects the potassium", hospital.result(HOLLIS, ago(13.5), "4.9", "", "C")
-    )
-    yield step(9, "she is moved back to her ward",
-               adt(9, "A02", "ADT_A02", HOLLIS, {**ward, 6: "ICU^07^1^NORTH", **came}))  # fmt: skip
-    home = {**ward, **came, 36: "01", 45: time(4)}
+    emergency = {2: "E", 3: "ED^03^^NORTH", 4: "E", **came}
+    ward = {2: "I", 3: "4W^412^A^NORTH", 18: "IP", **came}
+    intensive = {2: "I", 3: "ICU^07^1^NORTH", 6: "4W^412^A^NORTH", 18: "IP", **came}
+    home, home_again = ({**ward, 36: "01", 45: time(hours)} for hours in (4, 1))
+    breath = "PV2|||^Shortness of breath"
     heart = "DG1|1||I50.23^Acute on chronic systolic heart failure^I10C|||F"
-    yield step(4, "she is discharged home", adt(4, "A03", "ADT_A03", HOLLIS, home, heart, "ZDS|1|DC"))
-    yield step(3.5, "the discharge is cancelled: she has fever",
-               adt(3.5, "A13", "ADT_A01", HOLLIS, {**ward, **came}))  # fmt: skip
-    yield step(1, "she is discharged home after all",
-               adt(1, "A03", "ADT_A03", HOLLIS, {**home, 45: time(1)}, heart, "ZDS|1|DC"))  # fmt: skip
-
-    stay = {**ward, 3: "5E^503^B^NORTH", 44: time(19)}
-    admitted = adt(
-        19, "A01", "ADT_A01", VARGA, stay, "DG1|1||S72.001A^Fracture of neck of right femur^I10C|||A"
+    to_ward = adt(18, "A06 ADT_A06", HOLLIS, {**ward, 6: "ED^03^^NORTH"})
+    back = adt(9, "A02 ADT_A02", HOLLIS, {**ward, 6: "ICU^07^1^NORTH"})
+    leaves = adt(4, "A03 ADT_A03", HOLLIS, home, heart, "ZDS|1|DC")
+    stays = adt(3.5, "A13 ADT_A01", HOLLIS, ward)
+    leaves_again = adt(1, "A03 ADT_A03", HOLLIS, home_again, heart, "ZDS|1|DC")
+    yield step(
+        20, "June Hollis comes to the emergency department", adt(20, "A04 ADT_A01", HOLLIS, emergency, breath)
     )
+    yield step(18, "her emergency visit becomes an admission", to_ward)
+    yield step(15, "her potassium is dangerously high", hospital.result(HOLLIS, ago(15), "6.9", "HH", "F"))
+    yield step(14, "she is moved to intensive care", adt(14, "A02 ADT_A02", HOLLIS, intensive))
+    yield step(
+        13.5, "the laboratory corrects her potassium", hospital.result(HOLLIS, ago(13.5), "4.9", "", "C")
+    )
+    yield step(9, "June Hollis is moved back to her ward", back)
+    yield step(4, "June Hollis is discharged home", leaves)
+    yield step(3.5, "her discharge is cancelled: she has fever", stays)
+    yield step(1, "June Hollis is discharged home after all", leaves_again)
+
+    # Tomas Varga: his admission is sent twice; he leaves for a nursing facility
+    ward = {2: "I", 3: "5E^503^B^NORTH", 18: "IP", 44: time(19)}
+    nursing = {**ward, 36: "03", 37: "Maple Court Skilled Nursing", 45: time(6)}
+    fracture = "DG1|1||S72.001A^Fracture of neck of right femur^I10C|||A"
+    admitted = adt(19, "A01 ADT_A01", VARGA, ward, fracture)
     yield step(19, "Tomas Varga is admitted", admitted)
-    yield step(18.9, "his admission comes a second time, byte for byte", admitted, becomes="repeated")
-    nursing = {**stay, 36: "03", 37: "Maple Court Skilled Nursing", 45: time(6)}
-    yield step(6, "he is discharged to a nursing facility", adt(6, "A03", "ADT_A03", VARGA, nursing))
+    yield step(18.9, "his admission comes again, byte for byte", admitted, becomes="repeated")
+    yield step(6, "Tomas Varga is discharged to a nursing facility", adt(6, "A03 ADT_A03", VARGA, nursing))
 
-    last = {**ward, 3: "ICU^09^1^NORTH", 44: time(17)}
-    yield step(17, "Edith Fairbank is admitted", adt(17, "A01", "ADT_A01", FAIRBANK, last))
-    died = {**last, 36: "20", 45: time(7)}
-    yield step(7, "she dies in hospital",
-               adt(7, "A03", "ADT_A03", FAIRBANK, died, pid={29: time(7), 30: "Y"}))  # fmt: skip
+    # Edith Fairbank dies
+    ward = {2: "I", 3: "ICU^09^1^NORTH", 18: "IP", 44: time(17)}
+    died = adt(7, "A03 ADT_A03", FAIRBANK, {**ward, 36: "20", 45: time(7)}, pid={29: time(7), 30: "Y"})
+    yield step(17, "Edith Fairbank is admitted", adt(17, "A01 ADT_A01", FAIRBANK, ward))
+    yield step(7, "Edith Fairbank dies in hospital", died)
 
-    found = {2: "E", 3: "ED^05^^NORTH", 4: "E", 44: time(8)}
+    # A woman without papers is Ruth Mercer, and goes on to the rehabilitation hospital, on the same port
+    emergency = {2: "E", 3: "ED^05^^NORTH", 4: "E", 44: time(8)}
+    merged = adt(7.5, "A40 ADT_A39", MERCER, {}, "MRG|4499901^^^NORTH^MR")
+    rehabilitation = {2: "I", 3: "RH2^210^1^NREHAB", 18: "IP", 19: "R6600104^^^NORTH^VN", 44: time(5)}
     yield step(
         8,
         "a woman without papers comes to the emergency department",
-        adt(8, "A04", "ADT_A01", UNKNOWN, found),
+        adt(8, "A04 ADT_A01", UNKNOWN, emergency),
     )
-    yield step(7.5, "she is Ruth Mercer: the two records are merged",
-               adt(7.5, "A40", "ADT_A39", MERCER, {}, "MRG|4499901^^^NORTH^MR"))  # fmt: skip
-    yield step(5, "she is admitted to the rehabilitation hospital on the same port",
-               adt(5, "A01", "ADT_A01", MERCER, {2: "I", 3: "RH2^210^1^NREHAB", 18: "IP", 19: "R6600104^^^NORTH^VN", 44: time(5)}))  # fmt: skip
-    yield step(
-        2, "something that is no HL7 comes", b"PID|1||4411001^^^NORTH^MR\r", answer="AE", becomes="quarantine"
-    )
+    yield step(7.5, "she is Ruth Mercer: two records become one", merged)
+    yield step(5, "Ruth Mercer is admitted to rehabilitation", adt(5, "A01 ADT_A01", MERCER, rehabilitation))
+
+    nonsense = b"PID|1||4411001^^^NORTH^MR\r"
+    yield step(2, "something comes that is no HL7", nonsense, answer="AE", becomes="quarantine")
 
 
 def _lakeside(now: datetime) -> Iterator[Step]:
@@ -117,28 +127,34 @@ def _lakeside(now: datetime) -> Iterator[Step]:
     def ago(hours: float) -> datetime:
         return (now - timedelta(hours=hours)).replace(second=0, microsecond=0)
 
-    def step(hours: float, title: str, event: str, who: Person, visit: dict[int, str]) -> Step:
-        return Step("lakeside", ago(hours), title, hospital.adt(event, who, ago(hours), visit))
-
     def time(hours: float) -> str:
         return hospital.time(ago(hours))
 
-    emergency = {2: "EMER", 3: "EMR^2^^LMC", 44: time(16)}
+    def step(hours: float, title: str, event: str, who: Person, visit: Fields) -> Step:
+        return Step("lakeside", ago(hours), title, hospital.adt(event, who, ago(hours), visit))
+
     ward = {2: "INP", 3: "MS3^305^2^LMC"}
+    came = {44: time(16)}
+    emergency = {2: "EMER", 3: "EMR^2^^LMC", **came}
+    home = {**ward, 36: "HOME", **came, 45: time(3)}
     yield step(16, "Ana Castellanos comes to the emergency department", "A04", CASTELLANOS, emergency)
-    yield step(14.5, "her emergency visit becomes an admission", "A06", CASTELLANOS,
-               {**ward, 6: "EMR^2^^LMC", 44: time(16)})  # fmt: skip
-    yield step(3, "she is discharged home", "A03", CASTELLANOS,
-               {**ward, 36: "HOME", 44: time(16), 45: time(3)})  # fmt: skip
-
-    watched = {2: "OBSV", 3: "OBS^11^1^LMC", 44: time(12)}
-    yield step(12, "Leo Brandt is taken in for observation", "A01", BRANDT, watched)
     yield step(
-        10, "his observation becomes an admission", "A06", BRANDT, {**ward, 6: "OBS^11^1^LMC", 44: time(12)}
+        14.5,
+        "her emergency visit becomes an admission",
+        "A06",
+        CASTELLANOS,
+        {**ward, 6: "EMR^2^^LMC", **came},
     )
-    yield step(2.5, "he is discharged to a nursing facility", "A03", BRANDT,
-               {**ward, 36: "SNF", 37: "Birchwood Care Center", 44: time(12), 45: time(2.5)})  # fmt: skip
+    yield step(3, "Ana Castellanos is discharged home", "A03", CASTELLANOS, home)
 
-    yield step(11, "Kenji Sato is admitted", "A01", SATO, {**ward, 44: time(11)})
-    yield step(1.5, "he is discharged with a code that nobody has met", "A03", SATO,
-               {**ward, 36: "RESP", 44: time(11), 45: time(1.5)})  # fmt: skip
+    came = {44: time(12)}
+    watched = {2: "OBSV", 3: "OBS^11^1^LMC", **came}
+    nursing = {**ward, 36: "SNF", 37: "Birchwood Care Center", **came, 45: time(2.5)}
+    yield step(12, "Leo Brandt is taken in for observation", "A01", BRANDT, watched)
+    yield step(10, "his observation becomes an admission", "A06", BRANDT, {**ward, 6: "OBS^11^1^LMC", **came})
+    yield step(2.5, "Leo Brandt is discharged to a nursing facility", "A03", BRANDT, nursing)
+
+    came = {44: time(11)}
+    strange = {**ward, 36: "RESP", **came, 45: time(1.5)}
+    yield step(11, "Kenji Sato is admitted", "A01", SATO, {**ward, **came})
+    yield step(1.5, "Kenji Sato is discharged with a code that nobody has met", "A03", SATO, strange)
