@@ -1,4 +1,4 @@
-"""What people do to the rows of a record: begin, finish, assign or dismiss a task, write the plan. Floor 3: pure.
+"""What people do to the rows of a record: begin, finish or dismiss a task, write the plan. Floor 3: pure.
 
 An act never fails because facts changed meanwhile: work on a task that was withdrawn is kept, and shown
 as changed after it. It fails where the row is not there, or the act says too little.
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from broker.care.facts import Act, FactId
 from broker.care.given import Given
-from broker.care.plan import BY_A_PERSON, claim
+from broker.care.plan import BY_A_PERSON, Claims, claim
 from broker.care.puts import Maker, put_row
 from broker.care.record import Record, Row, Said, micros
 from broker.errors import OperationError
@@ -107,7 +107,7 @@ def _task_added(record: Record, act: Act, fact: FactId, maker: Maker) -> None:
     name = maker.given.name_of("task", record.authority, record.number, *fact)
     row = Row(
         n, "task", "added", str(n), *fact, f"{act.kind}@{fact.seq}", "", "", name.hex, "open", 1, says,
-        micros(act.at), 0, "", 0, str(body.get("assignee") or ""), says["note"], [], 0, False,
+        micros(act.at), 0, "", 0, str(body.get("assignee") or ""), "", [], 0, False,
     )  # fmt: skip
     put_row(row, "opened", maker)
     record.rows = (*record.rows, row)
@@ -117,32 +117,29 @@ def _plan_entry_put(record: Record, act: Act, fact: FactId, maker: Maker) -> Non
     """Writes an entry: `row` is its number, or 0 with `section` and `key` in the body for a new one."""
     section, key = _entry_of(record, act)
     body: Said = {name: value for name, value in act.body.items() if name not in ("section", "key")}
-    _write(record, section, key, {"at": micros(act.at), "by": act.by, **body}, fact, maker)
+    _write(record, section, key, {"at": [micros(act.at), ""], "by": act.by, **body}, fact, maker)
 
 
 def _plan_entry_ended(record: Record, act: Act, fact: FactId, maker: Maker) -> None:
     section, key = _entry_of(record, act)
     found = next(entry for entry in record.plan if (entry.section, entry.key) == (section, key))
     _write(
-        record, section, key, {**found.body, "at": micros(act.at), "by": act.by, "ended": True}, fact, maker
+        record, section, key, {**found.body, "at": [micros(act.at), ""], "by": act.by, "ended": True}, fact, maker
     )
 
 
 def _note_added(record: Record, act: Act, fact: FactId, maker: Maker) -> None:
     if not act.body.get("text"):
         raise OperationError("a note needs a text", code="no_text")
-    body: Said = {"at": micros(act.at), "by": act.by, "text": act.body["text"]}
+    body: Said = {"at": [micros(act.at), ""], "by": act.by, "text": act.body["text"]}
     _write(record, "note", f"written {fact.seq}", body, fact, maker)
 
 
 def _write(record: Record, section: str, key: str, body: Said, fact: FactId, maker: Maker) -> None:
-    was = {
-        (section, key): one[2]
-        for entry in record.plan
-        if (entry.section, entry.key) == (section, key)
-        for one in entry.claims
-        if one[0] == BY_A_PERSON
-    }
+    was: Claims = {}
+    for entry in record.plan:
+        if (entry.section, entry.key) == (section, key):
+            was = {(section, key): one[2] for one in entry.claims if one[0] == BY_A_PERSON}
     claim(record, BY_A_PERSON, was, {(section, key): body}, fact, maker.changes)
 
 

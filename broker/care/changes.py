@@ -57,7 +57,9 @@ def difference(
             if maker.now - want.occurred <= maker.given.policy.outreach_after_days * DAY:
                 fresh.append(_open(want, same, maker))
         else:
-            untouched = was is not None and was.says == want.says and was.reach == want.reach
+            untouched = (
+                was is not None and not others and was.says == want.says and was.reach == want.reach
+            )
             changed[standing.n] = _correct(standing, want, untouched, maker)
         for row in others:
             changed[row.n] = _join(row, want, maker)
@@ -98,7 +100,7 @@ def _open(want: Want, same: Sequence[Row], maker: Maker) -> Row:
     row = Row(
         maker.number(), want.sort, want.kind, want.sub, cause.stream, cause.seq, cause.kind, cause.n,
         cause.meaning, want.rule, want.rule_version, name.hex, state, 1, want.says, maker.now, 0,
-        "", 0, "", want.says.get("note", ""), [list(one) for one in want.reach], 0, False,
+        "", 0, "", "", [list(one) for one in want.reach], 0, False,
     )  # fmt: skip
     if want.sort == "notification" and maker.now - want.occurred > _late(maker):
         row = row._replace(says={**want.says, "late": True})
@@ -139,10 +141,16 @@ def _correct(row: Row, want: Want, untouched: bool, maker: Maker) -> Row:
     state = row.work or "open"
     if row.says == want.says and row.state == state:
         return row
+    if row.sort == "review":
+        row = row._replace(says=want.says, state=state, closed=0)
+        put_row(row, "revived" if fallen else "changed", maker)
+        return row
+    kept = row.closed if row.work in ("done", "dismissed") else 0
+    overdue = row.overdue and row.says["due"] == want.says["due"]
     row = row._replace(
-        says=want.says, state=state, closed=row.closed if row.work in ("done", "dismissed") else 0,
-        rule=want.rule, rule_version=want.rule_version, overdue=row.overdue and row.says["due"] == want.says["due"],
-    ) if row.sort == "task" else row._replace(says=want.says, state=state, closed=0)  # fmt: skip
+        says=want.says, state=state, closed=kept, rule=want.rule, rule_version=want.rule_version,
+        overdue=overdue,
+    )  # fmt: skip
     put_row(row, "revived" if fallen else "changed", maker)
     return row
 

@@ -40,6 +40,7 @@ def decode(stored: Stored) -> Record:
     record.plan = tuple(map(Entry._make, head[10]))
     record.rows = tuple(map(Row._make, head[11]))
     record.clocks = {row: (due, visit) for row, due, visit in head[12]}
+    record.lent = frozenset(head[13])
     record.hold(dict(stored.stays), _read_visit)
     return record
 
@@ -60,6 +61,7 @@ def encode(record: Record) -> tuple[bytes, dict[int, bytes]]:
         record.plan,
         record.rows,
         [(row, *clock) for row, clock in record.clocks.items()],
+        sorted(record.lent),
     ]
     visits = {}
     for n in record.written:

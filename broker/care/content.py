@@ -7,7 +7,8 @@ Nested like the notices, so a mapping reads `patient.family` or `attending.npi`.
 |---|---|
 | `kind` | the notification's kind, as in `vocabulary.NOTIFICATION_KINDS` |
 | `patient.number.value`, `.authority` | the number under which this is told |
-| `patient.family`, `.given`, `.middle`, `.birth_date`, `.sex`, `.phone`, `.language`, `.address` | the person |
+| `patient.family`, `.given`, `.middle`, `.birth_date`, `.sex` | the person |
+| `patient.phone`, `.language`, `.address` | the first phone; the address as the notices have it |
 | `facility.name`, `.title` | the site's file stem and title |
 | `visit_id`, `account_id` | PV1-19.1, PID-18.1 |
 | `status`, `patient_class`, `class_code` | how the stay stands; the class as it came where we lack it |

@@ -16,9 +16,9 @@ from broker.care.given import Given
 from broker.care.groups import Ties
 from broker.care.patients import Death, death_of, identity, persons, practitioner_key, said_last
 from broker.care.placing import Placing
-from broker.care.plan import claim, claims_of_person, claims_of_stay
+from broker.care.plan import Claims, claim, claims_of_person, claims_of_stay
 from broker.care.puts import Maker, put_row
-from broker.care.record import DAY, Held, Record, Row, Said, Summary, Tie, Visit, instant
+from broker.care.record import DAY, NAMED, Held, Record, Row, Said, Summary, Tie, Visit, instant
 from broker.care.rows import Cause, Change, EncounterPut, PatientPut, TimerPut
 from broker.care.stays import Stay, fold
 from broker.care.wanted import Because, Context, Wanted, site_of, wanted, wanted_of_person
@@ -34,7 +34,7 @@ class Side:
 
     def __init__(self, records: Mapping[int, Record], ties: Ties, given: Given, now: int) -> None:
         self.records, self.ties, self.given, self.now = records, ties, given, now
-        self._people: dict[int, tuple[list[Record], Death | None, Said, bool]] = {}
+        self._people: dict[int, tuple[list[Record], Death | None, bool]] = {}
         self._stays: dict[int, dict[int, int]] = {}
         self.folded: dict[Unit, Stay] = {}
 
@@ -59,6 +59,10 @@ class Side:
             found = [record.visit(n) for n, of in self._stays[patient].items() if of == stay]
         return [one for one in found if one is not None]
 
+    def visit_number(self, members: Sequence[Visit]) -> str:
+        """The visit number under which visits that are one stay are shown; "" where none has one."""
+        return min(filter(None, (self.ties.survivor(one.key) for one in members)), default="")
+
     def fold(self, unit: Unit) -> Stay:
         """How a stay stands on this side."""
         found = self.folded.get(unit)
@@ -70,14 +74,14 @@ class Side:
             found = self.folded[unit] = fold(facts, unit[0])
         return found
 
-    def person(self, patient: int) -> tuple[list[Record], Death | None, Said, bool]:
-        """The records that are one person, death, the last words on the person, and whether there is a plan."""
+    def person(self, patient: int) -> tuple[list[Record], Death | None, bool]:
+        """The records that are one person, whether they died, and whether there is a plan."""
         record = self.records[patient]
         found = self._people.get(record.person)
         if found is None:
             mine = [one for one in self.records.values() if one.person == record.person]
             plan = any(e.section == "goal" and e.state == "active" for one in mine for e in one.plan)
-            found = self._people[record.person] = mine, death_of(mine), said_last(mine), plan
+            found = self._people[record.person] = mine, death_of(mine), plan
         return found
 
     def around(self, unit: Unit) -> list[Summary]:
@@ -90,7 +94,7 @@ class Side:
             one
             for record in self.person(patient)[0]
             for one in record.summaries.values()
-            if one.status not in ("", "cancelled")
+            if one.status not in ("", "cancelled", NAMED)
             and (one.n != stay or record.patient != patient)
             and one.started <= last
             and (one.ended or one.started) >= first
@@ -99,8 +103,11 @@ class Side:
     def context(self, patient: int, unit: Unit | None) -> Context:
         """What must be known to say what should stand of a stay, or of the person."""
         record = self.records[patient]
-        _, death, who, plan = self.person(patient)
+        _, death, plan = self.person(patient)
         around = self.around(unit) if unit else ()
+        who = said_last([record])
+        if unit:
+            who["pcp"] = _pcp_at(record, self.fold(unit).facts)
         former = _former_pcp(record)
         return Context(
             record.authority, record.number, who, former, death, plan, around, self.given, self.now
@@ -128,10 +135,14 @@ def evaluate(placing: Placing, trigger: FactId | None) -> list[Change]:
         for patient, n in placing.touched
         if n and patient in placing.was
     }
+    if not (before.ties.trivial and after.ties.trivial):
+        units |= _regrouped(units, before, after)
     shifted = {unit for unit in units if _sum_up(placing, unit, before, after)}
     whole = set(placing.whole)
     for patient in placing.changed:
         whole |= _whose_life_changed(patient, before, after)
+        if patient in placing.was and _pcps(placing.was[patient]) != _pcps(placing.held[patient]):
+            whole.add(patient)
     for patient in whole:
         units |= {(patient, after.stay_of(patient, n)) for n in placing.held[patient].summaries if n}
     for unit in shifted:
@@ -152,6 +163,17 @@ def evaluate(placing: Placing, trigger: FactId | None) -> list[Change]:
 # --- which stays
 
 
+def _regrouped(units: set[Unit], before: Side, after: Side) -> set[Unit]:
+    """The stays whose visits went to these stays, or came from them."""
+    found: set[Unit] = set()
+    for unit in units:
+        for side, other in ((before, after), (after, before)):
+            for visit in side.members(unit):
+                if unit[0] in other.records and other.records[unit[0]].visit(visit.n) is not None:
+                    found.add((unit[0], other.stay_of(unit[0], visit.n)))
+    return found
+
+
 def _sum_up(placing: Placing, unit: Unit, before: Side, after: Side) -> bool:
     """Writes a stay's summary; true where its begin, end or kind is another than before."""
     patient, n = unit
@@ -164,8 +186,9 @@ def _sum_up(placing: Placing, unit: Unit, before: Side, after: Side) -> bool:
     if stay.is_discharged and stay.disposition == "expired" and stay.disposed is not None:
         died = [*stay.disposed[:8], practitioner(stay.said.get("attending")), stay.disposed.mute]
     started = stay.started if stay.facts else 0
-    made = record.summaries[n]._replace(
-        status=stay.status,
+    now = record.summaries[n]
+    made = now._replace(
+        status=now.status if now.status == NAMED and not now.first else stay.status,
         patient_class=stay.patient_class,
         started=started,
         ended=stay.discharged_at if stay.is_discharged else 0,
@@ -174,14 +197,14 @@ def _sum_up(placing: Placing, unit: Unit, before: Side, after: Side) -> bool:
     )
     record.summaries[n] = made
     for one in after.members(unit):
-        if one.n != n:
+        if one.n != n and record.summaries[one.n].status != NAMED:
             record.summaries[one.n] = record.summaries[one.n]._replace(status="", ended=0, died=None)
     return old is None or old[6:11] != made[6:11]
 
 
 def _whose_life_changed(patient: int, before: Side, after: Side) -> set[int]:
     """Of the person, the patients for whom death is other news than before."""
-    _, death, _, _ = after.person(patient)
+    death = after.person(patient)[1]
     found = set()
     for record in after.person(patient)[0]:
         was = before.person(record.patient)[1] if record.patient in before.records else None
@@ -222,7 +245,7 @@ def _evaluate_stay(
     for one in sorted(earlier):
         was = {**before.wanted(one), **was}
     wants = after.wanted(unit)
-    stood = before.fold(unit) if unit in earlier else _NOTHING
+    stood = before.fold(unit)
     stands = after.fold(unit) if members else _NOTHING
     ground = Ground(
         changed=len(earlier) > 1 or _signature(stood, patient, before) != _signature(stands, patient, after),
@@ -236,13 +259,14 @@ def _evaluate_stay(
     maker = Maker(record, given, placing.now, trigger)
     maker.of = given.name_of("encounter", record.authority, record.number, *visit.key)
     maker.encounter, maker.visit = n, n
-    maker.changes += _put_encounter(unit, visit, stood, stands, members, maker, after)
+    maker.changes += _put_encounter(unit, visit, stood, stands, members, maker, before, after)
     rows = [row for one in members for row in one.rows]
     if ground.changed or wants != was:
         maker.record = record = placing.writable(patient)
         _write_rows(placing, unit, members, rows, difference(was, wants, rows, ground, maker), maker)
-    claims = claims_of_stay(stands, n, site_of(given, visit.key[0])) if members else {}
-    claimed = claims_of_stay(stood, n, site_of(given, visit.key[0])) if unit in earlier else {}
+    site = site_of(given, visit.key[0])
+    claims = claims_of_stay(stands, after.visit_number(members) or visit.key[2], site)
+    claimed = claims_of_stay(stood, before.visit_number(before.members(unit)) or visit.key[2], site)
     if claims != claimed:
         claim(placing.writable(patient), n, claimed, claims, trigger, maker.changes)
     return maker.changes
@@ -314,12 +338,14 @@ def _put_encounter(
     stands: Stay,
     members: Sequence[Visit],
     maker: Maker,
+    before: Side,
     after: Side,
 ) -> list[Change]:
     """The encounter as it stands, where that is other than before."""
     was, now = _view(stood), _view(stands)
     patient, n = unit
-    if (now is None and was is None) or now == was:
+    number = after.visit_number(members or (visit,))
+    if (now is None and was is None) or (now == was and number == before.visit_number(before.members(unit))):
         return []
     shown = now or (was and ("cancelled", *was[1:]))
     assert shown is not None and not isinstance(maker.of, str)
@@ -331,7 +357,7 @@ def _put_encounter(
             n=n,
             name=maker.of,
             site=visit.key[0],
-            visit_id=visit.key[2] if visit.key[1] == "visit" else "",
+            visit_id=number,
             status=status,
             patient_class=str(shown[1]),
             admitted_at=instant(shown[2]) if isinstance(shown[2], int) and shown[2] else None,
@@ -460,6 +486,17 @@ def _of_tie(tie: Tie) -> Because:
     return Because(tie.stream, tie.seq, tie.kind, tie.n, meaning, tie.happened, tie.mute)
 
 
+def _pcps(record: Record) -> list[object]:
+    return [(run.first, run.value) for run in record.runs if run.name == "pcp"]
+
+
+def _pcp_at(record: Record, facts: Sequence[Held]) -> Said | None:
+    """The PCP that was named last when a stay's last fact was recorded, by whatever message of the patient."""
+    last = list(facts[-1][:8]) if facts else []
+    found = [run.value for run in record.runs if run.name == "pcp" and run.first <= last]
+    return found[-1] if found else None
+
+
 def _former_pcp(record: Record) -> Said | None:
     found = [run.value for run in record.runs if run.name == "pcp"]
     return found[-2] if len(found) > 1 else None
@@ -475,17 +512,10 @@ def _pcp_changed(record: Record) -> Because | None:
     return Because(run.first[4], run.first[5], run.first[6], run.first[7], meaning, run.happened, run.mute)
 
 
-def _claims_of_person(side: Side, patient: int) -> dict[tuple[str, str], Said]:
+def _claims_of_person(side: Side, patient: int) -> Claims:
     record = side.records[patient]
-    if 0 not in record.summaries:
-        return {}
     visit = record.visit(0)
-    facts = visit.facts if visit else ()
-    pcp, at = None, 0
-    for fact in facts:
-        if "pcp" in fact.who:
-            pcp, at = fact.who["pcp"], fact.recorded
-    return claims_of_person(facts, pcp, at)
+    return claims_of_person(visit.facts if visit else (), said_last([record]).get("pcp"))
 
 
 # --- time

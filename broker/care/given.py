@@ -106,7 +106,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Who is reached where. Keys: ("npi", number), (authority, id), ("role", "coordinator"), ("facility", name)."""
+    """Who is reached where.
+
+    Keys: ("npi", number), (authority, id), ("role", "coordinator"), ("facility", its name).
+    """
 
     entries: Mapping[tuple[str, str], tuple[Reach, ...]] = field(default_factory=dict)
 

@@ -33,6 +33,15 @@ class Ties:
                 self._unite((tie.site, "account", tie.account), (tie.site, "account", tie.retired_account))
             if tie.kind == "AccountMove":
                 self.moves.append(tie)
+        self._tied: dict[Root, set[Root]] = {}
+        for key in {*self._parent, *self._parent.values()}:
+            if key[1] == "visit":
+                self._tied.setdefault(self.root(key), set()).add(key)
+        self._survivors = {
+            self.root((tie.site, "visit", tie.visit)): tie.visit
+            for tie in ties
+            if tie.kind in _ONE_VISIT and tie.visit and tie.retired_visit
+        }
         self._loose = {
             patient
             for patient, record in records.items()
@@ -50,6 +59,16 @@ class Ties:
         while (parent := self._parent.get(key)) is not None:
             key = parent
         return key
+
+    def tied(self, key: Root) -> set[Root]:
+        """The visits that are one with a visit, itself among them; none where it is not tied."""
+        return self._tied.get(self.root(key), set())
+
+    def survivor(self, key: Root) -> str:
+        """The visit number under which visits that are one go on: the last tie says."""
+        if key[1] != "visit":
+            return ""
+        return self._survivors.get(self.root(key), key[2])
 
     def stays(self, record: Record) -> dict[int, int]:
         """Each visit's stay: the lowest number of the visits that are one."""

@@ -110,7 +110,7 @@ def said_last(records: Iterable[Record]) -> Said:
 
 
 class Death(NamedTuple):
-    """That the person died. `said`: the first eight of what says it, `visit`: (patient, n) whose end it was."""
+    """That the person died. `said`: the first eight of what says it; `visit`: whose end it was, if one's."""
 
     said: list[Any]
     patient: int

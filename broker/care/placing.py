@@ -9,7 +9,7 @@ from broker.care.given import Given
 from broker.care.groups import Ties, owner_of
 from broker.care.holding import held_of, key_of, tie_of
 from broker.care.patients import all_stated, mentioned, persons, stated
-from broker.care.record import PERSON, Held, Key, MissingRecords, Record, Summary, Tie, Visit
+from broker.care.record import NAMED, PERSON, Held, Key, MissingRecords, Record, Summary, Tie, Visit
 
 __all__ = ["Placing"]
 
@@ -37,7 +37,7 @@ class Placing:
         """The record as it is now; not to be changed."""
         found = self.held.get(patient)
         if found is None:
-            raise MissingRecords(frozenset({patient}))
+            raise MissingRecords({patient})
         return found
 
     def writable(self, patient: int) -> Record:
@@ -64,16 +64,17 @@ class Placing:
         late = bool(facts) and facts[-1][:8] > held[:8]
         home.put(visit.with_facts((*facts, held)) if late else visit.then(held))
         self.touched.add((home.patient, n))
+        if home is not record and home.patient not in record.lent:
+            record.lent = record.lent | {home.patient}
         self._state(record, held)
 
     def take(self, fact: Fact) -> None:
         """A notice that is not so any more."""
         gone = held_of(fact)
         if (tie := tie_of(fact)) is not None:
-            for patient in {fact.patient, fact.retired or fact.patient}:
-                if patient in self.was or patient in self.changed:
-                    record = self.writable(patient)
-                    record.ties = tuple(one for one in record.ties if one[:8] != tie[:8])
+            for patient, record in list(self.held.items()):
+                if any(one[:8] == tie[:8] for one in record.ties):
+                    self.writable(patient).ties = tuple(one for one in record.ties if one[:8] != tie[:8])
             self._tied = True
         key = self._key(fact)
         for patient in list(self.held):
@@ -96,11 +97,24 @@ class Placing:
             record.runs = runs
 
     def _tie(self, tie: Tie, fact: Fact) -> None:
-        for patient in {fact.patient, fact.retired or fact.patient}:
-            record = self.writable(patient)
-            if all(one[:8] != tie[:8] for one in record.ties):
-                record.ties = (*record.ties, tie)
+        """Keeps a tie with each patient that it names, and with who holds a visit that it names."""
+        patients = {fact.patient, fact.retired or fact.patient}
+        for visit in {tie.visit, tie.retired_visit} - {""}:
+            key = (tie.site, "visit", visit)
+            holders = [patient for patient, record in self.held.items() if _holds(record, key)]
+            if not holders:
+                _, n = self._place_for(self.writable(fact.patient), key)
+                record = self.writable(fact.patient)
+                record.summaries[n] = record.summaries[n]._replace(status=NAMED)
+            patients.update(holders)
+        for patient in patients:
+            self._keep(patient, tie)
         self._tied = True
+
+    def _keep(self, patient: int, tie: Tie) -> None:
+        if all(one[:8] != tie[:8] for one in self.record(patient).ties):
+            record = self.writable(patient)
+            record.ties = (*record.ties, tie)
 
     @staticmethod
     def _key(fact: Fact) -> Key:
@@ -116,15 +130,26 @@ class Placing:
         patients = [fact.patient]
         if key[1] == "visit":
             patients += [patient for patient in self.was if patient != fact.patient]
-        empty: tuple[Record, int] | None = None
         for patient in patients:
             record = self.record(patient)
             n = record.find(key)
-            if n is not None:
-                if record.summaries[n].first:
-                    return self.writable(patient), n
-                empty = empty or ((self.writable(patient), n) if patient == fact.patient else None)
-        return empty or self._new_visit(self.writable(fact.patient), key)
+            if n is not None and record.summaries[n].first:
+                return self.writable(patient), n
+        return self._place_for(self.writable(fact.patient), key)
+
+    def _place_for(self, record: Record, key: Key) -> tuple[Record, int]:
+        """The visit in a record, made where it is not there; who only knew of it does so no longer."""
+        for patient, other in list(self.held.items()):
+            n = other.find(key)
+            if n is not None and other.summaries[n].status == NAMED:
+                named = self.writable(patient)
+                named.summaries[n] = named.summaries[n]._replace(status="")
+                for tie in named.ties:
+                    if key[2] in (tie.visit, tie.retired_visit) and tie.site == key[0]:
+                        self._keep(record.patient, tie)
+                        self._tied = True
+        n = record.find(key)
+        return (record, n) if n is not None else self._new_visit(record, key)
 
     @staticmethod
     def _new_visit(record: Record, key: Key) -> tuple[Record, int]:
@@ -143,6 +168,7 @@ class Placing:
             _sum_up(self.writable(patient), n)
         if any(record.ties for record in self.was.values()) or self._tied or self._has_loose():
             self.ties_before, self.ties = Ties(self.was), Ties(self.held)
+        self._know_all()
         if self._tied:
             self._link()
         self._move()
@@ -156,6 +182,17 @@ class Placing:
             for one in record.summaries.values()
         )
 
+    def _know_all(self) -> None:
+        """Visits that are one with a touched visit must be at hand."""
+        missing = set()
+        for patient, n in self.touched:
+            one = self.record(patient).summaries[n]
+            for key in self.ties.tied((one.site, one.way, one.ident)):
+                if not any(_holds(record, key) for record in self.held.values()):
+                    missing.add((key[0], key[2]))
+        if missing:
+            raise MissingRecords(visits=missing)
+
     def _link(self) -> None:
         found, _ = persons(self.held)
         for patient, record in list(self.held.items()):
@@ -168,44 +205,34 @@ class Placing:
         if self._tied:
             for patient, record in list(self.held.items()):
                 self.touched |= {(patient, n) for n in record.summaries}
+        groups: dict[Key, list[tuple[int, int]]] = {}
+        if not self.ties.trivial:
+            groups = self._tied_visits()
         for patient, n in sorted(self.touched):
             record = self.record(patient)
-            stays = self.ties.stays(record) if not self.ties.trivial else {}
-            stay = stays.get(n, n)
-            members = [one for one, of in stays.items() if of == stay] or [n]
-            facts = sorted(
-                (fact for one in members for fact in _facts(record, one)), key=lambda fact: fact[:8]
-            )
-            if n == 0 or not facts:
+            one = record.summaries[n]
+            if n == 0 or not one.first or (one.way != "visit" and not self.ties.moves):
                 continue
-            summary = record.summaries[n]
-            owner = owner_of(facts, summary.site, summary.account, self.ties)
-            if owner != patient:
-                for one in members:
-                    self._bring(record.patient, one, owner)
-        if not self.ties.trivial:
-            self._gather()
+            key = (one.site, one.way, one.ident)
+            places = groups.get(self.ties.root(key), [(patient, n)]) if one.way == "visit" else [(patient, n)]
+            facts = _facts(record, n)
+            if len(places) > 1:
+                every = [fact for where, which in places for fact in _facts(self.record(where), which)]
+                facts = tuple(sorted(every, key=lambda fact: fact[:8]))
+            owner = owner_of(facts, one.site, one.account, self.ties)
+            for where, which in places:
+                if where != owner and self.record(where).summaries[which].first:
+                    self._bring(where, which, owner)
 
-    def _gather(self) -> None:
-        """Visits that are one stay but lie in several records go to the one of their last fact."""
-        held: dict[Key, list[tuple[int, int]]] = {}
-        for patient, record in list(self.held.items()):
+    def _tied_visits(self) -> dict[Key, list[tuple[int, int]]]:
+        """Where the visits lie that are one, by what stands for them."""
+        groups: dict[Key, list[tuple[int, int]]] = {}
+        for patient, record in self.held.items():
             for one in record.summaries.values():
                 if one.way == "visit" and one.first:
                     root = self.ties.root((one.site, one.way, one.ident))
-                    held.setdefault(root, []).append((patient, one.n))
-        for places in held.values():
-            if len({patient for patient, _ in places}) < 2:
-                continue
-            facts = sorted(
-                (fact for patient, n in places for fact in _facts(self.record(patient), n)),
-                key=lambda fact: fact[:8],
-            )
-            first = self.record(places[0][0]).summaries[places[0][1]]
-            owner = owner_of(facts, first.site, first.account, self.ties)
-            for patient, n in places:
-                if patient != owner:
-                    self._bring(patient, n, owner)
+                    groups.setdefault(root, []).append((patient, one.n))
+        return groups
 
     def _bring(self, patient: int, n: int, owner: int) -> None:
         """Moves a visit's facts; its rows are about the patient under whom they were made, and stay."""
@@ -220,21 +247,35 @@ class Placing:
         assert there is not None
         right.put(there.with_facts((*there.facts, *visit.facts)))
         left.put(visit.with_facts(()))
+        left.lent = left.lent | {owner}
+        for tie in left.ties:
+            if visit.key[2] in (tie.visit, tie.retired_visit) and tie.site == visit.key[0]:
+                self._keep(owner, tie)
         for place in ((patient, n), (owner, there.n)):
             self.touched.add(place)
             _sum_up(self.writable(place[0]), place[1])
 
     def _restated(self, patient: int) -> None:
-        """What is said of a patient, made anew from all facts at hand that name them."""
+        """What is said of a patient, made anew from all facts that name them, wherever they are held."""
+        holders = {patient}
+        while more := {lent for one in holders for lent in self.record(one).lent} - holders:
+            if missing := more - self.held.keys():
+                raise MissingRecords(missing)
+            holders |= more
         facts = [
             fact
-            for record in list(self.held.values())
-            for visit in record.all_visits()
+            for one in holders
+            for visit in self.record(one).all_visits()
             for fact in visit.facts
             if fact.patient == patient
         ]
         record = self.writable(patient)
         record.statements, record.runs = all_stated(facts)
+
+
+def _holds(record: Record, key: Key) -> bool:
+    n = record.find(key)
+    return n is not None and bool(record.summaries[n].first or record.summaries[n].status == NAMED)
 
 
 def _facts(record: Record, n: int) -> tuple[Held, ...]:
@@ -243,7 +284,7 @@ def _facts(record: Record, n: int) -> tuple[Held, ...]:
 
 
 def _sum_up(record: Record, n: int) -> None:
-    """The summary's account, first recorded and begin, by which visits are one stay; evaluation adds the rest."""
+    """The summary's account, first and begin, by which visits are one stay; evaluation adds the rest."""
     visit = record.visit(n)
     assert visit is not None
     account, admitted = "", 0

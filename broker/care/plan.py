@@ -21,7 +21,7 @@ from broker.care.stays import Stay
 __all__ = ["BY_A_PERSON", "Claims", "claim", "claims_of_person", "claims_of_stay", "entry_put"]
 
 BY_A_PERSON = -1
-Claims = dict[tuple[str, str], Said]  # section and key: the body, in which `at` orders claims on one entry
+Claims = dict[tuple[str, str], Said]  # section and key: the body, in which `at` (time, and a word for equal ones) orders claims
 
 _SPOKEN = {
     "home": "home", "home_health": "home with home health care", "acute_transfer": "another acute hospital",
@@ -32,37 +32,35 @@ _SPOKEN = {
 }  # fmt: skip
 
 
-def claims_of_stay(stay: Stay, n: int, site: SiteFacts) -> Claims:
+def claims_of_stay(stay: Stay, visit: str, site: SiteFacts) -> Claims:
     """The plan entries that one stay calls for."""
     claims: Claims = {}
     if stay.status in ("", "cancelled", "planned"):
         return claims
-    said, at = stay.said, stay.started
+    said, at = stay.said, [stay.started, visit]
     for role in ("attending", "referring"):
         if who := practitioner(said.get(role)):
             claims["team", role] = {"at": at, "role": role, **who}
-    if pcp := practitioner(stay.who.get("pcp")):
-        claims["team", "pcp"] = {"at": stay.facts[-1].recorded, "role": "pcp", **pcp}
     for one in said.get("allergies") or ():
         _allergy(claims, one, at)
     if stay.is_discharged and stay.discharge is not None:
-        _transition(claims, stay, n, site)
+        _transition(claims, stay, visit, site)
     return claims
 
 
-def _transition(claims: Claims, stay: Stay, n: int, site: SiteFacts) -> None:
+def _transition(claims: Claims, stay: Stay, visit: str, site: SiteFacts) -> None:
     """What a discharge leaves: its problems, and a note of where the patient went."""
     found = [one for one in stay.said.get("diagnoses") or () if one.get("code") or one.get("text")]
     final = [one for one in found if one.get("kind") == "F"]
     for one in final or found:
         body = {name: value for name, value in one.items() if value}
-        claims["problem", str(one.get("code") or one["text"])] = {"at": stay.discharged_at, **body}
+        claims["problem", str(one.get("code") or one["text"])] = {"at": [stay.discharged_at, visit], **body}
     where = {"expired": "Died", "against_advice": "Left against medical advice"}.get(stay.disposition)
     if where is None:
         goal = _SPOKEN.get(stay.disposition)
         where = f"Discharged to {goal}" if goal else "Discharged, where to is to be verified"
-    claims["note", f"transition {n}"] = {
-        "at": stay.discharged_at,
+    claims["note", f"transition {site.name} {visit}"] = {
+        "at": [stay.discharged_at, visit],
         "text": f"{where} from {site.title}",
         "discharged_at": iso(stay.discharged_at, site.zone),
         "disposition": stay.disposition,
@@ -72,18 +70,18 @@ def _transition(claims: Claims, stay: Stay, n: int, site: SiteFacts) -> None:
     }
 
 
-def claims_of_person(facts: Iterable[Held], pcp: Said | None, pcp_at: int) -> Claims:
-    """The plan entries that what is said of the person alone calls for: allergies (A60), and the PCP."""
+def claims_of_person(facts: Iterable[Held], pcp: Said | None) -> Claims:
+    """The plan entries that what is said of the person calls for: the PCP, and allergies (A60)."""
     claims: Claims = {}
     if pcp and practitioner_key(pcp):
-        claims["team", "pcp"] = {"at": pcp_at, "role": "pcp", **practitioner(pcp)}
+        claims["team", "pcp"] = {"at": [0, ""], "role": "pcp", **practitioner(pcp)}
     for fact in facts:
         for one in fact.said.get("allergies") or ():
-            _allergy(claims, one, fact.recorded)
+            _allergy(claims, one, [fact.recorded, fact.digest])
     return claims
 
 
-def _allergy(claims: Claims, one: Said, at: int) -> None:
+def _allergy(claims: Claims, one: Said, at: list[Any]) -> None:
     if key := one.get("code") or one.get("text"):
         body = {name: value for name, value in one.items() if value and name != "action"}
         if one.get("action") in ("D", "deleted"):

@@ -64,7 +64,7 @@ def put_row(row: Row, verb: str, maker: Maker) -> None:
                 opened_at=instant(row.opened),
                 verb=verb,
                 cause=cause,
-            )  # fmt: skip
+            )
         )
 
 
@@ -85,7 +85,7 @@ def _task_put(row: Row, verb: str, cause: Cause, maker: Maker) -> TaskPut:
         opened_at=instant(row.opened),
         closed_at=instant(row.closed) if row.closed else None,
         verify=says["verify"],
-        note=row.note,
+        note="\n".join(filter(None, (says["note"], row.note))),
         verb=verb,
         cause=cause,
     )

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 __all__ = [
     "DAY",
     "HOUR",
+    "NAMED",
     "PERSON",
     "SECOND",
     "Entry",
@@ -42,6 +43,7 @@ Key = tuple[str, str, str]  # site; how the visit is known: visit, account, admi
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
+NAMED = "named"  # the status of a visit of which nothing but a tie is known
 PERSON: Key = ("", "person", "")  # the visit that holds what is said of the person alone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,11 +51,11 @@ _MICRO = timedelta(microseconds=1)
 
 
 class MissingRecords(Exception):
-    """A decision needs the records of these patients too: load them and decide again."""
+    """A decision needs these records too: load them, by patient or by who holds a visit, and decide again."""
 
-    def __init__(self, patients: frozenset[int]) -> None:
-        super().__init__(f"{len(patients)} more records are needed")
-        self.patients = patients
+    def __init__(self, patients: Iterable[int] = (), visits: Iterable[tuple[str, str]] = ()) -> None:
+        self.patients, self.visits = frozenset(patients), frozenset(visits)
+        super().__init__(f"{len(self.patients)} patients and {len(self.visits)} visits are needed too")
 
 
 def micros(at: datetime) -> int:
@@ -241,6 +243,7 @@ class Record:
         "as_of",
         "authority",
         "clocks",
+        "lent",
         "next_row",
         "next_visit",
         "number",
@@ -270,6 +273,7 @@ class Record:
         self.rows: tuple[Row, ...] = ()
         self.clocks: dict[int, tuple[int, int]] = {}  # row n: when it is due, and its visit
         self.timer = 0
+        self.lent: frozenset[int] = frozenset()  # patients whose records hold facts that name this one
         self.written: frozenset[int] = frozenset()
         self._visits: dict[int, Visit | bytes] = {}
         self._read: Callable[[int, bytes], Visit] | None = None
@@ -321,9 +325,14 @@ class Record:
 
     @property
     def visits(self) -> tuple[tuple[str, str], ...]:
-        """Site and visit number of the visits whose facts this record holds."""
+        """Site and number of the visits that are found by way of this record.
+
+        It holds their facts, or knows of a tie of a visit of which nothing else has been said.
+        """
         return tuple(
-            (one.site, one.ident) for one in self.summaries.values() if one.way == "visit" and one.first
+            (one.site, one.ident)
+            for one in self.summaries.values()
+            if one.way == "visit" and (one.first or one.status == NAMED)
         )
 
 

@@ -207,10 +207,9 @@ def _read(stay: Stay, fact: Held) -> None:
     """Takes one standing fact into the stay."""
     kind, said = fact.kind, fact.said
     who = fact.who
-    if who is not stay.last_who:
+    if who is not stay.last_who and fact.patient == stay.patient:
         stay.last_who = who
-        if fact.patient == stay.patient:
-            stay.who.update(who)
+        stay.who.update(who)
     if kind == "Result":
         take_result(stay.orders, fact)
         return

@@ -38,7 +38,7 @@ class Because(NamedTuple):
 
 
 class Want(NamedTuple):
-    """One thing that should stand. `says` is all of it that can differ; `reach`: (name, destination, address)."""
+    """One thing that should stand. `says` is what of it can differ; `reach`: name, destination, address."""
 
     sort: str
     kind: str

@@ -205,7 +205,7 @@ class World:
             try:
                 reaction = react(came, gone, loaded, self.given)
             except MissingRecords as missing:
-                involved |= missing.patients
+                involved |= missing.patients | {self.visits[visit] for visit in missing.visits}
                 continue
             break
         for patient, record in reaction.records.items():
@@ -300,6 +300,18 @@ class Saying:
     site: str = "north"
     mute: bool = False
     place: int = 0
+
+    def __repr__(self) -> str:
+        """As the call that makes it, as far as it can be told: for failures of properties."""
+        minute = (self.recorded - FRIDAY).total_seconds() / 60
+        left_out = {"patient", "occurred_at", "recorded_at", "sent_at", "retired"}
+        more = {name: value for name, value in self.body.items() if name not in left_out}
+        who = self.body["patient"].model_dump(exclude_unset=True)
+        who["pcp"] = (who.get("pcp") or {}).get("family") if "pcp" in who else ...
+        more["ago"] = (self.recorded - self.body["occurred_at"]).total_seconds() / 60
+        more["pcp"], more["deceased"] = who["pcp"], who.get("deceased", ...)
+        words = ", ".join(f"{name}={value!r}" for name, value in more.items() if value is not ...)
+        return f"{self.kind}@{minute:g}(#{self.number} <- {self.retired}, mute={self.mute}, {words})"
 
     def fact(self, world: World) -> Fact:
         patient = world.patient(self.number)

@@ -11,7 +11,7 @@ def test_a_discharge_home_tells_the_pcp_opens_the_tasks_and_writes_the_plan():
     assert world.standing == {"Admission", "Discharge"}
     assert {"post_discharge_call", "pcp_visit"} <= world.open_tasks
     assert ("tell", "Discharge", "Dr Hall") in world.told()
-    assert world.plan["note", "transition 1"]["text"] == "Discharged to home from North Hospital"
+    assert world.plan["note", "transition north V1"]["text"] == "Discharged to home from North Hospital"
 
 
 def test_the_cancel_takes_the_discharge_back_and_a_later_one_is_new():
