@@ -111,7 +111,8 @@ class Condition:
             return value
         if not isinstance(value, Mapping) or not value:
             raise Wrong("a condition is a mapping, such as {PV1-2: [I, E]}", value=str(value or ""))
-        tests, any_of = [], ()
+        tests: list[Test] = []
+        any_of: tuple[Condition, ...] = ()
         for key, right in value.items():
             if key == "any":
                 any_of = _read_any(right)

@@ -101,7 +101,7 @@ class Project:
 
 
 def load_project(folder: Path) -> Project:
-    """The project of a folder. Raises `ConfigErrors` with everything that is wrong, each with file and line."""
+    """The project of a folder. Raises `ConfigErrors`: everything that is wrong, each with file and line."""
     problems = Problems()
     settings = Settings()
     text = folder / FILE
@@ -182,11 +182,11 @@ def _sites(
             problems.add(amiss, document.place(("holidays",)))
             continue
         for theirs, ours in said.tables.items():
-            for table in (theirs, ours):
-                if table not in tables:
-                    right = nearest(table, tables)
+            for name_of_table in (theirs, ours):
+                if name_of_table not in tables:
+                    right = nearest(name_of_table, tables)
                     place = document.place(("tables", theirs))
-                    problems.add("there is no such table", place, value=table, right=right)
+                    problems.add("there is no such table", place, value=name_of_table, right=right)
         if said.test_patients is not None:
             for test in said.test_patients.each():
                 place = document.place(("test_patients", test.key))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping as Words
+from collections.abc import Iterable
+from collections.abc import Mapping as Words
 from typing import Any
 
 from broker.care.vocabulary import NOTIFICATION_KINDS
@@ -19,7 +20,8 @@ __all__ = ["UNDO", "check_project"]
 # Event: what takes it back (DOMAIN 1.4).
 UNDO: Words[str, str] = {
     "A01": "A11", "A02": "A12", "A03": "A13", "A04": "A11", "A05": "A38", "A09": "A33", "A10": "A32",
-    "A14": "A27", "A15": "A26", "A16": "A25", "A21": "A52", "A22": "A53", "A24": "A37", "A54": "A55", "A61": "A62",
+    "A14": "A27", "A15": "A26", "A16": "A25", "A21": "A52", "A22": "A53", "A24": "A37", "A54": "A55",
+    "A61": "A62",
 }  # fmt: skip
 MERGES = ("A40", "A34", "A18", "A30", "A36", "A39")
 _EVENT = re.compile(r"(?:[A-Z][A-Z0-9]{2}\^)?[A-Z][A-Z0-9]{2}")
@@ -195,10 +197,8 @@ class _Checker:
                 if event not in mapped:
                     self.problems.warn(f"A01 is mapped and {event} is not: {why}", place)
             if not mapped & set(MERGES):
-                self.problems.warn(
-                    f"A01 is mapped and no merge is (one of {', '.join(MERGES)}): two records of one person stay two",
-                    place,
-                )
+                said = f"A01 is mapped and no merge is (one of {', '.join(MERGES)})"
+                self.problems.warn(f"{said}: two records of one person stay two", place)
 
     def outbound(self, one: Outbound, kinds: Iterable[str], at: Loc) -> set[str]:
         """What leaves: each kind with its mapping where the destination needs one."""

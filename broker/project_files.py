@@ -42,7 +42,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def standard_files() -> dict[str, bytes]:
-    """The mappings and tables that are packed with the program, by the names that a project has them under."""
+    """The mappings and tables that are packed with the program, by the names that a project gives them."""
     return {
         f"mappings/standard/{path.relative_to(STANDARD).as_posix()}": path.read_bytes()
         for pattern in ("*.yaml", "tables/*.csv")
@@ -81,7 +81,7 @@ class Doors:
         self._modules: dict[str, ModuleType] = {}
 
     def door(self, said: str) -> Callable[[], Callable[[Any], Any]]:
-        """What gives the function that `package.module:function` names. Raises `ConfigError` if there is none."""
+        """What gives the function that `package.module:function` names, and raises `ConfigError` if none is."""
         return lambda: self._function(said)
 
     def _function(self, said: str) -> Callable[[Any], Any]:

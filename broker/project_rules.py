@@ -1,4 +1,4 @@
-"""`channels/rules/*.yaml` and `channels/policy.yaml`: what the care core is given, read from files. Floor 6."""
+"""`channels/rules/*.yaml` and `channels/policy.yaml`: what the care core is given. Floor 6."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class _Reader:
                 self.problems.add(f"{text}; aliases count as what they stand for", self._place(node))
             return None
         if node.tag not in _TAGS:
-            self.problems.add("a file here has no tags", self._place(node), value=node.tag)
+            self.problems.add("a file here has no tags", self._place(node), value=str(node.tag))
             return None
         self.lines.setdefault(at, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):

@@ -96,6 +96,11 @@ class View:
             path = Path.parse(path)
         return tuple(value for value in self._leaves(path) if value)
 
+    def first(self, segment: str) -> list[str]:
+        """The fields of the first such segment as they came; the index is the field's number. [] if none."""
+        fields = self._first.get(segment)
+        return self._find(segment) if fields is None else fields
+
     def repetitions(self, path: Path) -> list[str]:
         """The repetitions of a field that the path lets through, in order and as they came: still escaped.
 
@@ -103,8 +108,9 @@ class View:
         """
         root = self.root
         if path.plain:
-            fields = self._first.get(path.segment)
-            segments: Iterable[list[str]] = (self._find(path.segment) if fields is None else fields,)
+            segments: Iterable[list[str]] = (self.first(path.segment),)
+        elif path.segment not in root.segment_names:
+            return []
         else:
             segments = self._segments(path)
         found: list[str] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as Words
+from collections.abc import Callable
+from collections.abc import Mapping as Words
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any

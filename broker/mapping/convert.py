@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Protocol
 
 from broker.errors import Hl7Error
@@ -76,7 +77,7 @@ class Reading:
 def time(text: str, reading: Reading, where: str) -> datetime:
     """A time. In the hour that the site's clock shows twice or never, a warning says so."""
     zone = reading.zone
-    found = parse_time(text, zone)
+    found = _time(text, zone)
     if found.tzinfo is zone and found.utcoffset() != found.replace(fold=1).utcoffset():
         reading.warnings.append(f"{flags(text, zone) or 'repeated'}_hour at {where}")
     return found
@@ -84,7 +85,7 @@ def time(text: str, reading: Reading, where: str) -> datetime:
 
 def day(text: str, reading: Reading, where: str) -> date:
     """A calendar day."""
-    return parse_date(text)
+    return _date(text)
 
 
 def flag(text: str, reading: Reading, where: str) -> bool:
@@ -126,53 +127,60 @@ CONVERTERS: dict[Kind, Callable[[str, Reading, str], Any]] = {
 }
 
 
+# A message states the same times again and again, and the next one of its stay does too.
+_time = lru_cache(maxsize=4096)(parse_time)
+_date = lru_cache(maxsize=4096)(parse_date)
+
 # The parts. Each takes one repetition as it came and gives what the part's model takes: {} where it
 # says nothing, None where it is `""`.
 
 Said = dict[str, Any]
 
 
-class _Pieces:
-    """The components of one repetition."""
+_BLANKS = [""] * 16
 
-    __slots__ = ("escape", "parts", "root", "sub")
 
-    def __init__(self, text: str, view: View) -> None:
-        self.root = view.root
-        _, component, self.sub, self.escape = view.root.delimiters.marks
-        self.parts = text.split(component)
+def _components(text: str, view: View, count: int) -> list[str]:
+    """The components of one repetition, unescaped, each its first subcomponent; at least `count` of them."""
+    root = view.root
+    _, mark, sub, escape = root.delimiters.marks
+    parts = text.split(mark)
+    if sub in text or escape in text or '"' in text:
+        parts = [_first(part, view) for part in parts]
+    if len(parts) < count:
+        parts += _BLANKS[len(parts) : count]
+    return parts
 
-    def get(self, number: int, sub: int = 1) -> str:
-        """A component's (sub)component, unescaped; `""` within reads as nothing."""
-        parts = self.parts
-        if number > len(parts):
-            return ""
-        text = parts[number - 1]
-        if self.sub in text:
-            pieces = text.split(self.sub)
-            text = pieces[sub - 1] if sub <= len(pieces) else ""
-        elif sub > 1:
-            return ""
-        if self.escape in text:
-            text = unescape(text, self.root.delimiters, self.root.codec)
-        return "" if text == NULL else text
+
+def _first(part: str, view: View, sub: int = 1) -> str:
+    """A component's subcomponent; `""` within a part reads as nothing."""
+    root = view.root
+    pieces = part.split(root.delimiters.marks[2])
+    text = pieces[sub - 1] if sub <= len(pieces) else ""
+    return "" if text == NULL else unescape(text, root.delimiters, root.codec)
+
+
+def _authority(text: str, view: View, parts: list[str], number: int) -> tuple[str, str]:
+    """HD: the name and the id of who gave a number."""
+    if view.root.delimiters.marks[2] not in text:
+        return parts[number - 1], ""
+    written = text.split(view.root.delimiters.marks[1])
+    return parts[number - 1], _first(written[number - 1], view, 2) if number <= len(written) else ""
 
 
 def identifier(text: str, view: View, reading: Reading, path: Path) -> Said | None:
     """CX: .1 number, .4 authority, .5 type (table 0203)."""
     if text == NULL:
         return None
-    pieces = _Pieces(text, view)
-    value = pieces.get(1)
-    if not value:
+    parts = _components(text, view, 5)
+    if not parts[0]:
         return {}
-    said: Said = {"value": value}
-    stated = pieces.get(4) or pieces.get(4, 2)
-    if stated:
-        said["authority"] = reading.site.resolve_authority(stated)
-    kind = pieces.get(5)
-    if kind:
-        said["type"] = kind
+    said: Said = {"value": parts[0]}
+    name, ident = _authority(text, view, parts, 4)
+    if name or ident:
+        said["authority"] = reading.site.resolve_authority(name or ident)
+    if parts[4]:
+        said["type"] = parts[4]
     return said
 
 
@@ -180,28 +188,25 @@ def practitioner(text: str, view: View, reading: Reading, path: Path) -> Said | 
     """XCN: .1 number, .2 family, .3 given, .9 authority, .13 type. An NPI is one by .13 or by .9."""
     if text == NULL:
         return None
-    pieces = _Pieces(text, view)
-    number, family, given = pieces.get(1), pieces.get(2), pieces.get(3)
+    parts = _components(text, view, 13)
     said: Said = {}
+    number = parts[0]
     if number:
-        stated = pieces.get(9) or pieces.get(9, 2)
-        if (
-            pieces.get(13) == "NPI"
-            or stated in reading.site.npi_authorities
-            or (pieces.get(9, 2) in reading.site.npi_authorities)
-        ):
+        name, ident = _authority(text, view, parts, 9)
+        known = reading.site.npi_authorities
+        if parts[12] == "NPI" or name in known or ident in known:
             if is_npi(number):
                 said["npi"] = number
             else:
                 reading.warnings.append(f"bad_npi at {path.text}")
         else:
             said["id"] = number
-            if stated:
-                said["authority"] = reading.site.resolve_authority(stated)
-    if family:
-        said["family"] = family
-    if given:
-        said["given"] = given
+            if name or ident:
+                said["authority"] = reading.site.resolve_authority(name or ident)
+    if parts[1]:
+        said["family"] = parts[1]
+    if parts[2]:
+        said["given"] = parts[2]
     return said
 
 
@@ -209,38 +214,44 @@ def location(text: str, view: View, reading: Reading, path: Path) -> Said | None
     """PL: .1 unit, .2 room, .3 bed, .4 facility, .7 building."""
     if text == NULL:
         return None
-    return _named(_Pieces(text, view), _PL)
+    parts = _components(text, view, 7)
+    return {name: said for name, place in _PL if (said := parts[place])}
 
 
 def address(text: str, view: View, reading: Reading, path: Path) -> Said | None:
     """XAD: .1 street, .2 other, .3 city, .4 state, .5 zip, .6 country."""
     if text == NULL:
         return None
-    return _named(_Pieces(text, view), _XAD)
+    parts = _components(text, view, 6)
+    return {name: said for name, place in _XAD if (said := parts[place])}
 
 
 def phone(text: str, view: View, reading: Reading, path: Path) -> Said | None:
     """XTN: .1 or .12 as written, else .5 .6 .7 .8; .2 use, .3 equipment. Mail addresses are no phones."""
     if text == NULL:
         return None
-    pieces = _Pieces(text, view)
-    use, equipment = pieces.get(2), pieces.get(3)
+    parts = _components(text, view, 12)
+    use, equipment = parts[1], parts[2]
     if use in _NO_PHONE or equipment in _NO_PHONE:
         return {}
-    written = pieces.get(1) or pieces.get(12)
+    written = parts[0] or parts[11] or _numbered(parts)
     if not written:
-        local = pieces.get(7)
-        if not local:
-            return {}
-        country, area, extension = pieces.get(5), pieces.get(6), pieces.get(8)
-        before = f"+{country.lstrip('+')} " if country else ""
-        written = before + (f"{area} " if area else "") + local + (f" x{extension}" if extension else "")
+        return {}
     meant = "mobile" if equipment == "CP" else _PHONE_USES.get(use, use) or _USE_OF.get(path.text, "")
     return {"number": written, "use": meant} if meant else {"number": written}
 
 
-_PL = {"unit": 1, "room": 2, "bed": 3, "facility": 4, "building": 7}
-_XAD = {"street": 1, "other": 2, "city": 3, "state": 4, "zip": 5, "country": 6}
+def _numbered(parts: list[str]) -> str:
+    """A phone number from its parts: country, area, local number, extension."""
+    country, area, local, extension = parts[4:8]
+    if not local:
+        return ""
+    before = f"+{country.lstrip('+')} " if country else ""
+    return before + (f"{area} " if area else "") + local + (f" x{extension}" if extension else "")
+
+
+_PL = (("unit", 0), ("room", 1), ("bed", 2), ("facility", 3), ("building", 6))
+_XAD = (("street", 0), ("other", 1), ("city", 2), ("state", 3), ("zip", 4), ("country", 5))
 PARTS: dict[type[Part], Callable[[str, View, Reading, Path], Said | None]] = {
     Identifier: identifier,
     Practitioner: practitioner,
@@ -248,10 +259,6 @@ PARTS: dict[type[Part], Callable[[str, View, Reading, Path], Said | None]] = {
     Address: address,
     Phone: phone,
 }
-
-
-def _named(pieces: _Pieces, places: Mapping[str, int]) -> Said:
-    return {name: said for name, place in places.items() if (said := pieces.get(place))}
 
 
 def is_npi(text: str) -> bool:

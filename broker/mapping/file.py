@@ -87,7 +87,7 @@ class Take(Source):
     table: str | None = Field(default=None, description="The table that turns their code into our word.")
     unknown: str | None = Field(
         default=None,
-        description="A code without a row: `keep` it as it came (and list it), `refuse` the message, or our word.",
+        description="A code without a row: `keep` it as it came, and list it; `refuse` it; or our word.",
     )
     date_add: DateAdd | None = Field(default=None, description="A time is moved by so much.")
     required: bool = Field(default=False, description="Without it the message is refused.")
@@ -137,6 +137,9 @@ class Example(FileModel):
         alias="with",
         description='Paths that are set to other values first; "" empties.',
     )
+    for_each: Literal["PATIENT", "ORDER"] | None = Field(
+        default=None, description="As in the channel: the mapping is applied to each such group."
+    )
     site: str | None = Field(
         default=None, description="The site whose words hold. Not said: by the fixture's MSH-4."
     )
@@ -173,7 +176,7 @@ class MappingFile(FileModel):
     python: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
-        description="package.module:function in mappings/, (Message) -> notices, where the words here are not enough.",
+        description="package.module:function in mappings/, (Message) -> notices: where words are not enough.",
     )
     version: str | None = Field(default=None, description="Of what leaves: MSH-12. Default 2.5.1.")
     fields: dict[str, TakeOrPath | None] = Field(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as Words
+from collections.abc import Callable
+from collections.abc import Mapping as Words
 from dataclasses import dataclass
 from typing import Any
 
-from broker.errors import Place
 from broker.mapping.apply import BEYOND, Door, Mapping
-from broker.mapping.compile import Branch, Placed, compile_fields
+from broker.mapping.compile import Branch, Listed, Placed, compile_fields
 from broker.mapping.file import MappingFile, Repeat, Take
 from broker.mapping.tables import Table
 from broker.notices import NOTICES
@@ -52,7 +52,7 @@ class MappingFiles:
         return [*self._files, *(name for name in self._standard if name not in self._files)]
 
     def mapping(self, name: str) -> Mapping | None:
-        """A mapping by its name; None where there is none or its file is wrong, which `problems` then says."""
+        """A mapping by its name; None where there is none or its file is wrong; `problems` then says why."""
         files = self._files if name in self._files else self._standard
         read = self._file(name, files)
         chain = self._chain(name, read, files) if read else None
@@ -177,10 +177,10 @@ def _merge(
             continue
         loc = (*at, "repeats", key)
         known = branch.repeats.get(key)
-        inner = known[1] if known else Branch()
+        inner = known.branch if known else Branch()
         if known and not repeat.each:
-            repeat = _with_group(repeat, known[0])
-        branch.repeats[key] = (repeat, inner, document.place(loc), _teller(problems, document, loc))
+            repeat = _with_group(repeat, known.repeat)
+        branch.repeats[key] = Listed(repeat, inner, document.place(loc), _teller(problems, document, loc))
         _merge(inner, repeat.fields, repeat.repeats, document, loc, problems)
 
 
@@ -196,6 +196,6 @@ def _teller(problems: Problems, document: Document, loc: Loc) -> Callable[[Wrong
 def tables_of(branch: Branch) -> frozenset[str]:
     """The tables that its fields name."""
     named = {placed.take.table for placed in branch.fields.values() if placed.take.table}
-    for _, inner, _, _ in branch.repeats.values():
-        named |= tables_of(inner)
+    for listed in branch.repeats.values():
+        named |= tables_of(listed.branch)
     return frozenset(named)
