@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ class IntakeService(Service):
         *,
         folder: Path = Path(),
         drain_secs: float = 15.0,
+        verdict_secs: float = 10.0,
+        verdict_children: int = 2,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         registry: CollectorRegistry | None = REGISTRY,
         open_writer: Callable[..., Writer] = Writer,
@@ -77,6 +80,9 @@ class IntakeService(Service):
         self._project, self._bundle, self._stores, self._reactor = project, bundle, stores, reactor
         self._folder, self._drain_secs, self._now = folder, drain_secs, now
         self._registry, self._open_writer = registry, open_writer
+        self._make_verdicts = partial(
+            Verdicts, project.files(), reactor, children=verdict_children, limit_secs=verdict_secs
+        )
         self._outbox = Outbox(reactor.seconds)
         self._writer: Writer | None = None
         self._verdicts: Verdicts | None = None
@@ -106,7 +112,7 @@ class IntakeService(Service):
         self._outbox.waiting_bytes = lambda: writer.waiting_bytes
         channels = [(one, one.mllp) for one in self._project.channels.values() if one.mllp is not None]
         if any(channel.acknowledge == "mapped" for channel, _ in channels):
-            self._verdicts = Verdicts(self._project.files(), self._reactor)
+            self._verdicts = self._make_verdicts()
             self._verdicts.startService()
         answers = Answers(_own_name(), self._now, self._reactor.seconds)
         for channel, receive in channels:

@@ -28,7 +28,6 @@ __all__ = ["HEADER", "Verdict", "Verdicts"]
 log = structlog.get_logger()
 
 HEADER = Struct(">I")  # before each piece on a pipe: its length
-LIMIT_SECS = 10.0
 START_SECS = 30.0
 REST_SECS = 1.0  # before a child that died is followed by another
 
@@ -40,9 +39,7 @@ DIED = Problem("207", "the mapping failed in a way that nobody foresaw")
 class Verdicts(Service):
     """`children` processes with the same project, each with one message at a time."""
 
-    def __init__(
-        self, files: Mapping[str, bytes], reactor: Any, *, children: int = 2, limit_secs: float = LIMIT_SECS
-    ) -> None:
+    def __init__(self, files: Mapping[str, bytes], reactor: Any, *, children: int, limit_secs: float) -> None:
         self.reactor, self.limit_secs = reactor, limit_secs
         self.project = json.dumps({name: b64encode(body).decode() for name, body in files.items()}).encode()
         self.deaths = 0

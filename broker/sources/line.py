@@ -210,6 +210,11 @@ class Line(Connected):
             waits.callback(None)
 
     @property
+    def unread_because(self) -> frozenset[str]:
+        """Why this line is not being read; empty while it is."""
+        return frozenset(self._stopped)
+
+    @property
     def owes(self) -> bool:
         """Whether an answer of this line is open."""
         return bool(self._turns)

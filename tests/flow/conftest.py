@@ -91,3 +91,9 @@ def receive(stores: Stores, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     yield start
     for service in running:
         pytest_twisted.blockon(service.stopService())
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """The folder of a project with one channel."""
+    return made_project(tmp_path / "project")
