@@ -13,47 +13,49 @@ from sqlalchemy import Engine, func, insert, select, update
 from broker.errors import OperationError
 from broker.store.audit import append_entries
 from broker.store.batch import Aside, AuditPut
-from broker.store.care_tables import AsideRow, HandledRow
+from broker.store.care_tables import AsideRow
 from broker.store.hot import Hot, translating
 from broker.store.house_tables import ChannelStateRow
 from broker.store.open import reading
 
-__all__ = ["AsideShelf", "Cause", "SetAside", "incomplete_patients", "ready_aside", "waiting_channels"]
+__all__ = ["AsideShelf", "Cause", "SetAside", "incomplete_patients", "ready_aside"]
 
-# The order is that of the journal: time, stream, seq.
-READY = (
-    "SELECT a.stream, a.seq, a.slot, a.channel, a.state FROM aside a JOIN handled h USING (stream, seq)"
-    " WHERE a.state IN ('released','paused') AND a.slot IN ({slots}) AND a.channel NOT IN ({waiting})"
-    " AND (a.state = 'released' OR a.channel NOT IN (SELECT channel FROM channel_state WHERE paused))"
-    " ORDER BY h.at, a.stream, a.seq LIMIT {limit}"
-)
-READY_SQLITE = READY.format(
-    slots="SELECT value FROM json_each(?)", waiting="SELECT value FROM json_each(?)", limit="?"
-)
-READY_POSTGRES = READY.format(
-    slots="SELECT unnest(%s::int[])", waiting="SELECT unnest(%s::text[])", limit="%s"
-)
+# Ready are the released ones, and of each channel that is not paused those that waited for it. The order is
+# that of the journal: time, stream, seq.
+_READY = "SELECT at, stream, seq, slot, channel, state FROM aside WHERE "
+_ORDER = " AND slot IN (SELECT value FROM json_each({slots})) ORDER BY at, stream, seq LIMIT {limit}"
+RELEASED = f"{_READY} state = 'released' {_ORDER}"
+RESUMED = f"{_READY} state = 'paused' AND channel = {{channel}} {_ORDER}"
+NEXT_CHANNEL = "SELECT min(channel) FROM aside WHERE state = 'paused' AND channel > {after}"
 
 
-def ready_aside(hot: Hot, slots: Collection[int], limit: int, waiting: Collection[str]) -> list[Aside]:
+def ready_aside(hot: Hot, slots: Collection[int], limit: int) -> list[Aside]:
     """See `CareStore.ready_aside`."""
-    if hot.lite:
-        keys = (orjson.dumps(list(slots)).decode(), orjson.dumps(list(waiting)).decode())
-        return [Aside(*row) for row in hot.run(READY_SQLITE, *keys, limit)]
-    return [Aside(*row) for row in hot.run(READY_POSTGRES, list(slots), list(waiting), limit)]
+    keys = orjson.dumps(list(slots)).decode() if hot.lite else list(slots)
+    found = list(hot.ask(for_store(RELEASED, hot.lite), slots=keys, limit=limit))
+    for channel in _resumed(hot):
+        found += hot.ask(for_store(RESUMED, hot.lite), slots=keys, channel=channel, limit=limit)
+    return [Aside(*row[1:]) for row in sorted(found, key=lambda row: row[:3])[:limit]]
 
 
-def waiting_channels(hot: Hot, slots: Collection[int]) -> set[tuple[int, str]]:
-    """(slot, channel) where a paused message waits: a later one of that channel waits behind it."""
-    sql = (
-        "SELECT DISTINCT slot, channel FROM aside"
-        " WHERE state IN ('released','paused') AND state = 'paused' AND slot"
+def for_store(sql: str, lite: bool) -> str:
+    """Keys come as JSON on SQLite, as an array on PostgreSQL."""
+    return (
+        sql if lite else sql.replace("SELECT value FROM json_each({slots})", "SELECT unnest({slots}::int[])")
     )
-    if hot.lite:
-        rows = hot.run(f"{sql} IN (SELECT value FROM json_each(?))", orjson.dumps(list(slots)).decode())
-    else:
-        rows = hot.run(f"{sql} = ANY(%s::int[])", list(slots))
-    return {(slot, channel) for slot, channel in rows}
+
+
+def _resumed(hot: Hot) -> list[str]:
+    """Channels that are not paused and of which messages still wait: a step of the index each."""
+    channels: list[str] = []
+    after = ""
+    while (rows := hot.ask(NEXT_CHANNEL, after=after)) and rows[0][0] is not None:
+        after = rows[0][0]
+        channels.append(after)
+    if not channels:
+        return []
+    paused = {channel for (channel,) in hot.run("SELECT channel FROM channel_state WHERE paused")}
+    return [channel for channel in channels if channel not in paused]
 
 
 def incomplete_patients(hot: Hot, patients: Collection[int]) -> set[int]:
@@ -220,10 +222,10 @@ class AsideShelf:
 
 def _selected() -> Any:
     return select(
-        AsideRow.stream, AsideRow.seq, HandledRow.at, AsideRow.slot, AsideRow.channel, AsideRow.event,
+        AsideRow.stream, AsideRow.seq, AsideRow.at, AsideRow.slot, AsideRow.channel, AsideRow.event,
         AsideRow.state, AsideRow.code, AsideRow.place, AsideRow.text, AsideRow.value, AsideRow.patient,
         AsideRow.by, AsideRow.by_at, AsideRow.why,
-    ).join(HandledRow, (HandledRow.stream == AsideRow.stream) & (HandledRow.seq == AsideRow.seq))  # fmt: skip
+    )  # fmt: skip
 
 
 def _set_aside(row: Any) -> SetAside:

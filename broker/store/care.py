@@ -185,16 +185,13 @@ class CareStore:
             rows = hot.read(LOADS.SEEN, [tuple(key) for key in asked])
         return {SeenKey(*row[:4]): (row[4], row[5]) for row in rows}
 
-    def ready_aside(
-        self, slots: Collection[int], *, limit: int = 500, waiting: Collection[str] = ()
-    ) -> list[Aside]:
+    def ready_aside(self, slots: Collection[int], *, limit: int = 500) -> list[Aside]:
         """What was set aside in these slots and may be worked, in the order of the journal.
 
-        Released ones, and paused ones whose channel is not paused any more (`waiting` names channels that
-        are to be left alone although they are not paused).
+        Released ones, and paused ones whose channel is not paused any more.
         """
         with self._read() as hot:
-            return ready_aside(hot, slots, limit, waiting)
+            return ready_aside(hot, slots, limit)
 
     def records_of(self, patients: Pairs, visits: Pairs) -> LoadedRecords:
         """The records of these numbers (authority, number) and visits (site, visit number), links followed.

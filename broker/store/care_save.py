@@ -70,9 +70,10 @@ def _put_messages(
             raise Refusable("a control id or sender cannot be stored", where="MSH-10")
         seen.append((*put.key, put.stream, put.seq, at(put.at)))
     _expect(hot.put(PUTS.SEEN, seen), len(seen), "seen")
+    came = {(h.stream, h.seq): h.at for h in batch.handled} if batch.aside else {}
     aside = [
-        (a.stream, a.seq, a.slot, a.channel, a.event, a.state, a.code, a.where, a.text, a.value, a.patient,
-         at(now), "", "")
+        (a.stream, a.seq, at(came.get((a.stream, a.seq), now)), a.slot, a.channel, a.event, a.state, a.code,
+         a.where, a.text, a.value, a.patient, at(now), "", "")
         for a in batch.aside
     ]  # fmt: skip
     hot.put(PUTS.ASIDE, aside)

@@ -85,8 +85,8 @@ class PUTS:
     )
     ASIDE = _put(
         "aside",
-        "stream:bigint seq:bigint slot:int channel:text event:text state:text code:text place:text text:text "
-        "value:text patient:bigint set_aside_at:timestamptz by:text why:text",
+        "stream:bigint seq:bigint at:timestamptz slot:int channel:text event:text state:text code:text "
+        "place:text text:text value:text patient:bigint set_aside_at:timestamptz by:text why:text",
     )
     NOTICE = _put("notice", "stream:bigint seq:bigint kind:text n:int revision:int patient:bigint body:bytea")
     ACT = _put(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from broker.store.types import Utc
@@ -38,6 +38,9 @@ __all__ = [
 
 # SQLite makes an INTEGER PRIMARY KEY the row's own key, and only if it is called INTEGER.
 Big = BigInteger().with_variant(Integer(), "sqlite")
+
+# Compared by code point on both stores, so that a beginning is a range.
+Key = String().with_variant(String(collation="C"), "postgresql")
 
 CLUSTERED = {"sqlite_with_rowid": False}
 WORKED_OUTCOMES = "'worked','repeated','filtered','refused','paused','quarantine'"
@@ -130,14 +133,23 @@ class AsideRow(CareTable):
     __table_args__ = (
         CheckConstraint("state IN ('refused','paused','released','dismissed')", name="aside_state"),
         Index(
-            "aside_ready",
-            "slot",
+            "aside_released",
+            "at",
             "stream",
             "seq",
-            postgresql_where=text("state IN ('released','paused')"),
-            sqlite_where=text("state IN ('released','paused')"),
+            postgresql_where=text("state = 'released'"),
+            sqlite_where=text("state = 'released'"),
         ),
-        Index("aside_by_cause", "state", "channel", "code", "place", "stream", "seq"),
+        Index(
+            "aside_paused",
+            "channel",
+            "at",
+            "stream",
+            "seq",
+            postgresql_where=text("state = 'paused'"),
+            sqlite_where=text("state = 'paused'"),
+        ),
+        Index("aside_by_cause", "code", "place", "channel", "state", "stream", "seq"),
         Index(
             "aside_of_patient",
             "patient",
@@ -148,6 +160,7 @@ class AsideRow(CareTable):
 
     stream: Mapped[int] = mapped_column(Big, primary_key=True)
     seq: Mapped[int] = mapped_column(Big, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Utc, doc="when the journal took it")
     slot: Mapped[int]
     channel: Mapped[str]
     event: Mapped[str]
@@ -249,8 +262,8 @@ class PatientRow(CareTable):
     number: Mapped[str]
     family: Mapped[str]
     given: Mapped[str]
-    family_key: Mapped[str] = mapped_column(doc="case folded, for the search")
-    given_key: Mapped[str]
+    family_key: Mapped[str] = mapped_column(Key, doc="case folded, for the search")
+    given_key: Mapped[str] = mapped_column(Key)
     birth_date: Mapped[str] = mapped_column(doc="YYYY-MM-DD, or empty")
     sex: Mapped[str]
     phone: Mapped[str]

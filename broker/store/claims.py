@@ -42,10 +42,9 @@ WAITING = (
 )
 # A patient's deliveries before one, the newest first, along their chain.
 EARLIER = (
-    "WITH RECURSIVE chain(id, before) AS (SELECT id, before FROM delivery WHERE id = {id} UNION ALL"
-    " SELECT d.id, d.before FROM chain c JOIN delivery d ON d.id = c.before)"
-    " SELECT d.notification, d.destination, d.address, d.act, d.reached FROM chain c"
-    " JOIN delivery d ON d.id = c.id WHERE d.id <> {id} ORDER BY d.id DESC"
+    "WITH RECURSIVE chain AS (SELECT d.*, 0 AS step FROM delivery d WHERE d.id = {id} UNION ALL"
+    " SELECT d.*, c.step + 1 FROM chain c JOIN delivery d ON d.id = c.before)"
+    " SELECT notification, destination, address, act, reached FROM chain WHERE step > 0 ORDER BY step"
 )
 
 

@@ -27,13 +27,10 @@ Query = Select[*tuple[Any, ...]]
 
 # A chain from its end backward: each step is one look by key.
 TIMELINE = (
-    "WITH RECURSIVE line(id, before, rest) AS ("
-    "SELECT id, before, {limit} - 1 FROM change WHERE id = {end} UNION ALL"
-    " SELECT c.id, c.before, l.rest - 1 FROM line l JOIN change c ON c.id = l.before"
-    " WHERE l.rest > 0)"
-    " SELECT c.id, c.before, c.patient, c.at, c.kind, c.row, c.row_version, c.verb, c.state, c.body,"
-    " c.stream, c.seq, c.fact_kind, c.fact_n, c.rule, c.rule_version FROM line l JOIN change c ON c.id = l.id"
-    " ORDER BY c.id DESC"
+    "WITH RECURSIVE line AS (SELECT c.*, 1 AS step FROM change c WHERE c.id = {end} UNION ALL"
+    " SELECT c.*, l.step + 1 FROM line l JOIN change c ON c.id = l.before WHERE l.step < {limit})"
+    " SELECT id, before, patient, at, kind, row, row_version, verb, state, body, stream, seq, fact_kind,"
+    " fact_n, rule, rule_version FROM line ORDER BY step"
 )
 DELIVERIES = (
     "WITH RECURSIVE sent(id, before) AS (SELECT id, before FROM delivery WHERE id = {end} UNION ALL"

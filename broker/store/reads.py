@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, and_, or_, select, text, tuple_
+from sqlalchemy import Engine, Select, and_, func, select, text, tuple_
 
 from broker.store.care_rows import OPEN_REVIEW, OPEN_TASK, ReviewRow, TaskRow
 from broker.store.care_tables import CodeRow, HandledRow, IdentifierRow, PatientRow
@@ -239,7 +239,7 @@ class Reads:
         after: int | None = None,
         limit: int = 100,
     ) -> list[DeliveryLine]:
-        """The newest first. Without a state, a destination is looked for among the newest 10,000."""
+        """The newest first. A destination's that ended well are looked for among 10,000 deliveries."""
         return self._all(asked_deliveries(state, destination, after, limit), DeliveryLine)
 
     def delivery(self, number: int) -> DeliveryLine | None:
@@ -428,8 +428,8 @@ def asked_deliveries(state: str | None, destination: str | None, after: int | No
         asked = asked.where(row.state == state)
     if destination is not None:
         asked = asked.where(row.destination == destination)
-        if state is None:
-            newest = select(row.id).order_by(row.id.desc()).limit(1).scalar_subquery()
+        if state in (None, "delivered", "withdrawn"):
+            newest = select(func.max(row.id)).scalar_subquery()
             asked = asked.where(row.id > (after if after is not None else newest) - 10_000)
     return asked
 
@@ -469,4 +469,4 @@ def asked_patients(
 
 def _begins(column: Any, beginning: str) -> Any:
     """A range, since LIKE takes no index on SQLite, nor on PostgreSQL in most collations."""
-    return and_(column >= beginning, or_(column < beginning + "\U0010ffff", column == beginning))
+    return and_(column >= beginning, column < beginning + "\U0010ffff")

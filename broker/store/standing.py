@@ -11,14 +11,12 @@ from sqlalchemy import Connection, Engine, func, select, text
 
 from broker.store.care_rows import OPEN_TASK, TaskRow
 from broker.store.care_tables import AsideRow, CodeRow, HandledRow, TallyRow
-from broker.store.delivery_tables import DeliveryRow, DeliveryTallyRow
+from broker.store.delivery_tables import WAITING, DeliveryRow, DeliveryTallyRow
 from broker.store.hot import translating
 from broker.store.house_tables import ChannelStateRow
 from broker.store.open import reading
 
 __all__ = ["Standing", "standing"]
-
-UNDER_WAY = ("queued", "sending", "doubtful")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def standing(engine: Engine, now: datetime) -> Standing:
         )
         under_way = (
             select(DeliveryRow.destination, DeliveryRow.state, func.count())
-            .where(DeliveryRow.state.in_(UNDER_WAY))
+            .where(text(WAITING))
             .group_by(DeliveryRow.destination, DeliveryRow.state)
         )
         ended = select(

@@ -74,7 +74,6 @@ def test_what_is_ready_comes_in_the_order_of_the_journal(care: CareStore) -> Non
     set_aside(care, 2, stream=2, at=AT + timedelta(seconds=3), state="paused")
     assert [(a.stream, a.seq) for a in care.ready_aside([0])] == [(2, 1), (1, 9), (2, 2)]
     assert len(care.ready_aside([0], limit=2)) == 2
-    assert care.ready_aside([0], waiting=["north_adt"]) == []
 
 
 def test_a_message_that_is_worked_is_taken_once(care: CareStore, shelf: AsideShelf) -> None:

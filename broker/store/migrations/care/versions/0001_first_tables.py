@@ -37,6 +37,7 @@ def upgrade() -> None:
         "aside",
         sa.Column("stream", BIG, nullable=False),
         sa.Column("seq", BIG, nullable=False),
+        sa.Column("at", Utc(), nullable=False),
         sa.Column("slot", sa.Integer(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
         sa.Column("event", sa.String(), nullable=False),
@@ -54,7 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("stream", "seq"),
     )
     op.create_index(
-        "aside_by_cause", "aside", ["state", "channel", "code", "place", "stream", "seq"], unique=False
+        "aside_by_cause", "aside", ["code", "place", "channel", "state", "stream", "seq"], unique=False
     )
     op.create_index(
         "aside_of_patient",
@@ -65,12 +66,20 @@ def upgrade() -> None:
         sqlite_where=sa.text("patient IS NOT NULL"),
     )
     op.create_index(
-        "aside_ready",
+        "aside_paused",
         "aside",
-        ["slot", "stream", "seq"],
+        ["channel", "at", "stream", "seq"],
         unique=False,
-        postgresql_where=sa.text("state IN ('released','paused')"),
-        sqlite_where=sa.text("state IN ('released','paused')"),
+        postgresql_where=sa.text("state = 'paused'"),
+        sqlite_where=sa.text("state = 'paused'"),
+    )
+    op.create_index(
+        "aside_released",
+        "aside",
+        ["at", "stream", "seq"],
+        unique=False,
+        postgresql_where=sa.text("state = 'released'"),
+        sqlite_where=sa.text("state = 'released'"),
     )
     op.create_table(
         "attempt",
@@ -208,7 +217,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("delivery_by_state", "delivery", ["state", "destination", "id"], unique=False)
+    op.create_index("delivery_by_state", "delivery", ["state", "id"], unique=False)
     op.create_index(
         "delivery_due",
         "delivery",
@@ -220,7 +229,7 @@ def upgrade() -> None:
     op.create_index(
         "delivery_waiting",
         "delivery",
-        ["destination", "lane", "id"],
+        ["destination", "lane", "id", "state"],
         unique=False,
         postgresql_where=sa.text("state IN ('queued','sending','doubtful')"),
         sqlite_where=sa.text("state IN ('queued','sending','doubtful')"),
@@ -388,8 +397,12 @@ def upgrade() -> None:
         sa.Column("number", sa.String(), nullable=False),
         sa.Column("family", sa.String(), nullable=False),
         sa.Column("given", sa.String(), nullable=False),
-        sa.Column("family_key", sa.String(), nullable=False),
-        sa.Column("given_key", sa.String(), nullable=False),
+        sa.Column(
+            "family_key", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column(
+            "given_key", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("birth_date", sa.String(), nullable=False),
         sa.Column("sex", sa.String(), nullable=False),
         sa.Column("phone", sa.String(), nullable=False),
