@@ -66,7 +66,8 @@ class _Group:
 class Drain(_Untyped):  # type: ignore[misc]
     """Sends to one destination for as long as it is the destination's owner.
 
-    `render` makes the parcel of what was claimed, in a thread, or says what became of it without one.
+    `render` makes the parcel of what was claimed, in a thread, or says what became of it without one (None:
+    it is not for this destination).
     `now` is the database's time; `clock` the reactor's, for waits.
     """
 
@@ -78,7 +79,7 @@ class Drain(_Untyped):  # type: ignore[misc]
         terms: Terms,
         open_destination: Callable[[], Destination],
         deliveries: Deliveries,
-        render: Callable[[Claimed, float], Parcel | Outcome],
+        render: Callable[[Claimed, float], Parcel | Outcome | None],
         world: World,
     ) -> None:
         self.name, self._terms, self._open_destination = name, terms, open_destination
@@ -261,7 +262,13 @@ class Drain(_Untyped):  # type: ignore[misc]
             raise Lost(self.name)
         most = self._terms.connections if self._pause.down else self._size
         one_a_lane = not self._terms.safe_to_repeat
-        return self._deliveries.claim(self.name, self._epoch, most, self._world.now(), one_a_lane=one_a_lane)
+        crash.at("sender.before_claim")
+        claimed = self._deliveries.claim(
+            self.name, self._epoch, most, self._world.now(), one_a_lane=one_a_lane
+        )
+        if claimed:
+            crash.at("sender.after_claim")
+        return claimed
 
     async def _write(self, batch: list[Attempt]) -> bool:
         return bool(await self._in_thread(self._settle_batch, batch))
@@ -272,10 +279,12 @@ class Drain(_Untyped):  # type: ignore[misc]
             return False
         now = self._world.now()
         settled = [settlement(one, self._terms, now, self._world.chance) for one in batch]
+        crash.at("sender.before_settle")
         try:
             strangers = set(self._deliveries.settle(self.name, self._epoch, settled, now))
         except Lost:
             return False
+        crash.at("sender.after_settle")
         for one, written in zip(batch, settled, strict=True):
             if one.outcome is not None:
                 log.info(
@@ -307,6 +316,9 @@ class Drain(_Untyped):  # type: ignore[misc]
                 group.settling.add(Attempt(one))
                 continue
             attempt = await self._attempt(to, lane, one, group.send_before)
+            if attempt.withheld:
+                group.settling.add(attempt)
+                continue
             if not isinstance(attempt.outcome, Delivered):
                 group.held.add(one.lane)
             if isinstance(attempt.outcome, Delivered | Rejected):
@@ -321,10 +333,14 @@ class Drain(_Untyped):  # type: ignore[misc]
         """One attempt. Nothing that goes wrong here is an exception any more."""
         began, parcel = self._clock.seconds(), None
         try:
-            made: Parcel | Outcome = await self._in_thread(self._render, one, send_before)
+            made: Parcel | Outcome | None = await self._in_thread(self._render, one, send_before)
+            if made is None:
+                return Attempt(one, withheld=True)
             if isinstance(made, Parcel):
                 parcel = replace(made, lane=lane)
+                crash.at("sender.before_send")
                 made = await to.deliver(parcel)
+                crash.at("sender.after_send")
             outcome: Outcome = made
         except Exception as error:  # a destination from outside that breaks its word, or a fault of ours
             log.error("delivery.fault", destination=self.name, delivery=one.name, exc_info=error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from broker.channel import Outbound
+from broker.conditions import Tables
 from broker.destinations import Parcel
 from broker.errors import BrokerError, StoreError
 from broker.outcome import Failed, Outcome, Rejected
@@ -20,22 +21,27 @@ Compose = Callable[[str, Claimed], bytes]
 class Rendering:
     """Makes parcels for one destination. Blocks: a message that is passed on is read from the journal.
 
-    `link` is what links to our pages begin with. `answer_of` makes the answer to a message.
+    What a destination's `when` does not hold of is not told there; what was told before is still corrected
+    and retracted. `link` is what links to our pages begin with. `answer_of` makes the answer to a message.
     """
 
     def __init__(
         self,
         outbound: Outbound,
         compose: Compose,
+        tables: Tables,
         link: str,
         fetch: Callable[[int, int], Row],
         answer_of: Callable[[Row, str], bytes],
     ) -> None:
-        self._outbound, self._compose, self._link = outbound, compose, link
+        self._outbound, self._compose, self._tables, self._link = outbound, compose, tables, link
         self._fetch, self._answer_of = fetch, answer_of
 
-    def __call__(self, one: Claimed, send_before: float) -> Parcel | Outcome:
-        """The parcel; or, where there is nothing that could be sent, what that means for the delivery."""
+    def __call__(self, one: Claimed, send_before: float) -> Parcel | Outcome | None:
+        """The parcel; where nothing could be sent, what that means; None where it is withheld."""
+        when = self._outbound.when
+        if when is not None and one.act == "tell" and not when.holds(one.content, self._tables):
+            return None
         try:
             payload = self._payload(one)
         except StoreError as error:

@@ -157,7 +157,9 @@ class SenderService(_Untyped):  # type: ignore[misc]
     def _drain(self, name: str, outbound: Outbound) -> Drain:
         options = outbound.options
         terms = Terms(options.connections, options.safe_to_repeat, outbound.claim_secs, outbound.retry)
-        render = Rendering(outbound, self._compose(), self._link, self._journal.fetch, self._answer_of)
+        render = Rendering(
+            outbound, self._compose(), self._project.tables, self._link, self._journal.fetch, self._answer_of
+        )
         drain = Drain(name, terms, lambda: options.open(self._tools), self._deliveries, render, self._world)
         drain.setServiceParent(self)
         return drain

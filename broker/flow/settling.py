@@ -36,18 +36,22 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What was claimed and what became of it. `outcome` None: nothing, it goes back as it was."""
+    """What was claimed and what became of it.
+
+    `outcome` None: nothing. Then it goes back as it was, or, `withheld`, is not for this destination.
+    """
 
     claimed: Claimed
     outcome: Outcome | None = None
     sent: Parcel | None = None
+    withheld: bool = False
 
 
 def settlement(attempt: Attempt, terms: Terms, now: datetime, chance: Callable[[], float]) -> Settlement:
     """What an attempt makes of its delivery, as of `now`. What was sent is kept where they may have it."""
     one, outcome = attempt.claimed, attempt.outcome
     body = None if attempt.sent is None else what_was_sent(attempt.sent)
-    state: State = "queued"
+    state: State = "withdrawn" if attempt.withheld else "queued"
     not_before = None
     match outcome:
         case Delivered():

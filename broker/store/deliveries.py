@@ -30,7 +30,7 @@ from broker.store.open import reading
 
 __all__ = ["Claimed", "Deliveries", "Lost", "Paused", "Settlement"]
 
-State = Literal["queued", "delivered", "rejected", "doubtful", "given_up"]
+State = Literal["queued", "delivered", "rejected", "doubtful", "given_up", "withdrawn"]
 UNDER_WAY = ("queued", "sending", "doubtful")
 ATTEMPTED = {Delivered: "delivered", Failed: "failed", Unclear: "unclear", Rejected: "rejected"}
 

@@ -20,6 +20,7 @@ from twisted.internet.task import deferLater
 from broker.care.facts import FactId
 from broker.care.rows import Cause, DeliveryPut, NotificationPut
 from broker.channel import Outbound, Retry
+from broker.conditions import Condition
 from broker.demo.peers import MailCatcher, RecordSystem
 from broker.destinations import REGISTRY
 from broker.flow.parcels import control_id_of
@@ -51,12 +52,14 @@ class House:
         self.ports.append((port, factory))
         return int(port.getHost().port)
 
-    def add(self, name: str, to: str, map: dict[str, str] | None = None, **options: Any) -> None:
+    def add(
+        self, name: str, to: str, map: dict[str, str] | None = None, when: Any = None, **options: Any
+    ) -> None:
         made = REGISTRY[to].model_validate(options)
-        self.outbounds[name] = Outbound(to, made, None, Retry(first_secs=1), 60, map or {})
+        self.outbounds[name] = Outbound(to, made, when, Retry(first_secs=1), 60, map or {})
 
     def start(self) -> None:
-        project: Any = SimpleNamespace(destinations=lambda: self.outbounds, mappings={})
+        project: Any = SimpleNamespace(destinations=lambda: self.outbounds, mappings={}, tables={})
         settings = Settings(public_url="https://handoff.example", drain_secs=5)
         home: Any = SimpleNamespace(
             project=self.folder, data=self.folder / "data", stores=self.stores, settings=settings
@@ -70,8 +73,8 @@ class House:
         (patient,) = self.care.reserve(1)
         told = NotificationPut(
             patient=patient, n=0, name=name, version=1, encounter=0, kind="Discharge", state="standing",
-            urgency="routine", about="1", occurred_at=datetime.now(UTC), content={"patient": "Erika Muster"},
-            verb="told", cause=CAUSE,
+            urgency="routine", about="1", occurred_at=datetime.now(UTC),
+            content={"patient": "Erika Muster", "disposition": "home"}, verb="told", cause=CAUSE,
         )  # fmt: skip
         delivery = DeliveryPut(
             name=name, patient=patient, notification=0, version=1, act="tell", recipient="pcp",
@@ -194,6 +197,17 @@ async def test_a_destination_that_cannot_be_opened_is_tried_again_and_stops_nobo
     house.start()
     await house.until(lambda: house.states("west/mail") == ["delivered"])
     assert house.states("bad/mail") == ["queued"]
+
+
+@ensureDeferred
+async def test_what_a_destination_does_not_want_is_withheld(house: House) -> None:
+    for name, want in (("west/home", "home"), ("west/away", "expired")):
+        when = Condition.read({"disposition": want})
+        house.add(name, "file", when=when, folder=Path("out"))
+        house.tell(name)
+    house.start()
+    await house.until(lambda: house.states("west/home") == ["delivered"])
+    await house.until(lambda: house.states("west/away") == ["withdrawn"])
 
 
 @pytest.mark.parametrize("name", ["5f1d2c3b-0a49-4b58-8c67-1d2e3f405162", "5f1d2c3b0a494b588c671d2e3f405162"])
