@@ -13,7 +13,7 @@ from broker.hl7 import Header, View
 from broker.mapping import Mapping, Table, read_table
 from broker.mapping.load import MappingFiles
 from broker.project_channels import read_channels
-from broker.project_checks import check_project
+from broker.project_checks import check_directions, check_project
 from broker.project_files import Doors, digest_of, read_folder, stems
 from broker.project_rules import read_policy, read_rules
 from broker.settings import FILE, Settings, read_settings
@@ -138,6 +138,7 @@ def _load(files: Words[str, bytes], problems: Problems, settings: Settings, fold
     used = check_project(channels, documents, sites, tables, mapping_files, problems)
     own = [name for name in mapping_files.names if name not in standard or folder is not None]
     mappings = {name: found for name in {*own, *used} if (found := mapping_files.mapping(name)) is not None}
+    check_directions(channels, documents, mappings, problems)
     rules, tells = read_rules(_documents(stems(files, "channels/rules", ".yaml"), problems), problems)
     return Project(
         digest=digest_of(files),

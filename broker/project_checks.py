@@ -10,12 +10,12 @@ from typing import Any
 from broker.care.vocabulary import NOTIFICATION_KINDS
 from broker.channel import Care, Channel, Outbound, Use
 from broker.conditions import Condition
-from broker.mapping import Table
+from broker.mapping import Mapping, Table
 from broker.mapping.load import MappingFiles
 from broker.site import Site
 from broker.yaml_files import Document, Problems, nearest
 
-__all__ = ["UNDO", "check_project"]
+__all__ = ["UNDO", "check_directions", "check_project"]
 
 # Event: what takes it back (DOMAIN 1.4).
 UNDO: Words[str, str] = {
@@ -53,6 +53,35 @@ def check_project(
             _check_answer_to(channel.answer_to, channels, document, problems)
         used |= checker.deliveries()
     return used
+
+
+def check_directions(
+    channels: Words[str, Channel],
+    documents: Words[str, Document],
+    mappings: Words[str, Mapping],
+    problems: Problems,
+) -> None:
+    """Whether each mapping goes the way it is used, from the right kind."""
+    for name, channel in channels.items():
+        for delivery, one in channel.deliver.items():
+            at: Loc = ("deliver", delivery, "map")
+            if isinstance(one, Care):
+                for event, uses in one.map.items():
+                    for use in uses:
+                        found = mappings.get(use.use)
+                        if found is not None and found.outbound is not None:
+                            place = documents[name].place((*at, event))
+                            problems.add(
+                                "this mapping makes no notice: it is for what leaves", place, value=use.use
+                            )
+            else:
+                for kind, used in one.map.items():
+                    found = mappings.get(used)
+                    place = documents[name].place((*at, kind))
+                    if found is not None and found.outbound is None:
+                        problems.add("this mapping makes a notice: what leaves has from:", place, value=used)
+                    elif found is not None and found.outbound.start != kind:
+                        problems.add(f"this mapping is from {found.outbound.start}", place, value=used)
 
 
 def _check_port(

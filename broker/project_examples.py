@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from broker.errors import BrokerError, Place
@@ -11,8 +12,10 @@ from broker.hl7 import Message
 from broker.mapping import Mapping
 from broker.mapping.examples import run_example
 from broker.mapping.file import Example
+from broker.mapping.outbound import run_outbound_example
 from broker.project import Project
 from broker.site import Site, SiteFile, choose, site_words
+from broker.validate import validate
 from broker.yaml_files import nearest
 
 __all__ = ["ExampleRun", "run_examples"]
@@ -33,40 +36,65 @@ class ExampleRun:
 
 
 def run_examples(
-    project: Project, folder: Path, only: Callable[[str], bool] = lambda name: True
-) -> Iterator[ExampleRun]:
-    """Every example of the project's mappings (of those whose name `only` lets through)."""
+    project: Project,
+    folder: Path,
+    only: Callable[[str], bool] = lambda name: True,
+    *,
+    structures: bool = True,
+) -> list[ExampleRun]:
+    """Every example of the project's mappings (of those whose name `only` lets through).
+
+    Messages that leave are also held against HL7's structures, by hl7apy, unless `structures` is no.
+    """
+    runs: list[ExampleRun] = []
+    leaving: list[tuple[int, bytes]] = []
     for mapping in sorted(project.mappings.values(), key=lambda mapping: mapping.name):
-        if only(mapping.name):
-            for example, place in mapping.examples:
-                problems = tuple(_run(project, mapping, example, folder / FIXTURES))
-                yield ExampleRun(mapping.name, example.name, place, problems)
+        if not only(mapping.name):
+            continue
+        for example, place in mapping.examples:
+            problems, made = _run(project, mapping, example, folder / FIXTURES)
+            if made and not mapping.outbound.is_text:
+                leaving.append((len(runs), made))
+            runs.append(ExampleRun(mapping.name, example.name, place, tuple(problems)))
+    if structures:
+        for (n, _), wrong in zip(leaving, validate([made for _, made in leaving]), strict=True):
+            runs[n] = replace(runs[n], problems=(*runs[n].problems, *wrong))
+    return runs
 
 
-def _run(project: Project, mapping: Mapping, example: Example, fixtures: Path) -> list[str]:
+def _run(project: Project, mapping: Mapping, example: Example, fixtures: Path) -> tuple[list[str], bytes]:
+    """What is not as the example says, and the bytes that leave."""
     file = (fixtures / example.given).resolve()
     if not file.is_relative_to(fixtures.resolve()):
-        return ["given: a file in fixtures/ is expected"]
+        return ["given: a file in fixtures/ is expected"], b""
     try:
         raw = file.read_bytes()
     except OSError:
         known = [path.relative_to(fixtures).as_posix() for path in fixtures.rglob("*") if path.is_file()]
         near = nearest(example.given, known)
-        return [f"given: there is no fixture {example.given}" + (f"; right would be {near}" if near else "")]
+        right = f"; right would be {near}" if near else ""
+        return [f"given: there is no fixture {example.given}{right}"], b""
     if example.site is not None and example.site not in project.sites:
-        return [f"site: there is no site {example.site}"]
+        right = nearest(example.site, project.sites) or ", ".join(project.sites)
+        return [f"site: there is no site {example.site}; right would be {right}"], b""
+    try:
+        if mapping.outbound is None:
+            return run_example(mapping, example, raw, _site_of(project, example), project.tables), b""
+        content = json.loads(raw)
+        if not isinstance(content, dict):
+            raise ValueError
+        return run_outbound_example(mapping, example, content, project.tables)
+    except ValueError:
+        return ["given: a notification's content as JSON is expected"], b""
+    except BrokerError as error:
+        return [str(error)], b""
 
+
+def _site_of(project: Project, example: Example) -> Callable[[Message], Site]:
     def site_of(message: Message) -> Site:
         if example.site is not None:
             return project.sites[example.site]
         found = choose(tuple(project.sites.values()), *site_words(message))
         return found or Site("nobody", _NOBODY, project.tables)
 
-    try:
-        if mapping.outbound is not None:
-            from broker.mapping.outbound import run_outbound_example
-
-            return run_outbound_example(mapping, example, raw, project.tables)
-        return run_example(mapping, example, raw, site_of, project.tables)
-    except BrokerError as error:
-        return [str(error)]
+    return site_of

@@ -81,7 +81,7 @@ class Doors:
         self._modules: dict[str, ModuleType] = {}
 
     def door(self, said: str) -> Callable[[], Callable[[Any], Any]]:
-        """What gives the function that `package.module:function` names, and raises `ConfigError` if none is."""
+        """Gives the function that `package.module:function` names; `ConfigError` where there is none."""
         return lambda: self._function(said)
 
     def _function(self, said: str) -> Callable[[Any], Any]:

@@ -24,9 +24,11 @@ from broker.destinations import Tools, secret_from
 from broker.errors import BrokerError
 from broker.flow.delivery_counts import DeliveryCounts
 from broker.flow.drain import Drain, World
-from broker.flow.parcels import Compose, Rendering, control_id_of
+from broker.flow.parcels import Rendering, control_id_of
 from broker.flow.settling import Terms
 from broker.hl7 import Answer, acknowledge, header
+from broker.mapping.outbound import compose_for
+from broker.mapping import compose_for
 from broker.project import Project
 from broker.settings import Settings
 from broker.store.care import CareStore
@@ -158,17 +160,24 @@ class SenderService(_Untyped):  # type: ignore[misc]
         options = outbound.options
         terms = Terms(options.connections, options.safe_to_repeat, outbound.claim_secs, outbound.retry)
         render = Rendering(
-            outbound, self._compose(), self._project.tables, self._link, self._journal.fetch, self._answer_of
+            outbound, self._compose, self._project.tables, self._link, self._journal.fetch, self._answer_of
         )
         drain = Drain(name, terms, lambda: options.open(self._tools), self._deliveries, render, self._world)
         drain.setServiceParent(self)
         return drain
 
-    def _compose(self) -> Compose:
-        def compose(mapping: str, one: Claimed) -> bytes:
-            raise NotImplementedError
-
-        return compose
+    def _compose(self, mapping: str, one: Claimed) -> bytes:
+        """The bytes that a mapping makes of what a notification says."""
+        acts: dict[str, Any] = {"tell": "tell", "correct": "correct", "retract": "retract"}
+        return compose_for(
+            self._project.mappings[mapping],
+            one.content,
+            self._project.tables,
+            control_id=control_id_of(one.name),
+            now=self._care.now(),
+            act=acts[one.act],
+            version=one.version,
+        )
 
     def _answer_of(self, row: Row, delivery: str) -> bytes:
         """The application's answer to a message that was answered elsewhere (`answer_to`)."""

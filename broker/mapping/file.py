@@ -140,6 +140,9 @@ class Example(FileModel):
     for_each: Literal["PATIENT", "ORDER"] | None = Field(
         default=None, description="As in the channel: the mapping is applied to each such group."
     )
+    act: Literal["tell", "correct", "retract"] | None = Field(
+        default=None, description="Of what leaves: which of these is written. Not said: tell."
+    )
     site: str | None = Field(
         default=None, description="The site whose words hold. Not said: by the fixture's MSH-4."
     )
@@ -178,7 +181,11 @@ class MappingFile(FileModel):
         pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
         description="package.module:function in mappings/, (Message) -> notices: where words are not enough.",
     )
-    version: str | None = Field(default=None, description="Of what leaves: MSH-12. Default 2.5.1.")
+    version: str | None = Field(default=None, description="Of what leaves: MSH-12. Not said: 2.5.1.")
+    corrects_with: str | None = Field(default=None, description="Of what leaves: MSH-9 of a correction.")
+    retracts_with: str | None = Field(
+        default=None, description="Of what leaves: MSH-9 of a retraction. Not said: none is sent this way."
+    )
     fields: dict[str, TakeOrPath | None] = Field(
         default_factory=dict, description="Field of the notice: where from."
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as Words
 from dataclasses import dataclass
-from typing import Any
 
+from broker.errors import Place
 from broker.mapping.apply import BEYOND, Door, Mapping
 from broker.mapping.compile import Branch, Listed, Placed, compile_fields
-from broker.mapping.file import MappingFile, Repeat, Take
+from broker.mapping.content_words import LISTS
+from broker.mapping.file import Example, MappingFile, Repeat, Take
+from broker.mapping.outbound import TYPE, Leaving, Line, ListLine, line_of
+from broker.mapping.read import check_condition
 from broker.mapping.tables import Table
 from broker.notices import NOTICES
 from broker.yaml_files import Document, Problems, Wrong, fit, nearest, read_yaml
@@ -93,8 +96,7 @@ class MappingFiles:
     def _compiled(self, name: str, chain: list[_Read]) -> Mapping | None:
         first = chain[0]
         said, document = first.said, first.document
-        produces = next((one.said.produces for one in chain if one.said.produces), None)
-        start = next((one.said.from_ for one in chain if one.said.from_), None)
+        produces, start = _first(chain, "produces"), _first(chain, "from_")
         examples = tuple(
             (example, document.place(("examples", n, "name"))) for n, example in enumerate(said.examples)
         )
@@ -144,9 +146,75 @@ class MappingFiles:
         chain: list[_Read],
         start: str,
         produces: str | None,
-        examples: Any,
+        examples: tuple[tuple[Example, Place], ...],
     ) -> Mapping | None:
-        raise NotImplementedError
+        """A mapping of what leaves."""
+        document = chain[0].document
+        before = len(self._problems.errors)
+        is_text = produces == "text"
+        types: dict[str, str | None] = {"tell": produces}
+        types["correct"] = _first(chain, "corrects_with") or produces
+        types["retract"] = _first(chain, "retracts_with")
+        for act, said in types.items():
+            if said is not None and not is_text and not TYPE.fullmatch(said):
+                key = {"tell": "produces", "correct": "corrects_with", "retract": "retracts_with"}[act]
+                right = "such as ADT^A03, ADT^A03^ADT_A03 or text"
+                self._problems.add(f"{key}: no message", document.place((key,)), value=said, right=right)
+        if produces is None:
+            self._problems.add("produces: is missing", document.place())
+        version = _first(chain, "version") or "2.5.1"
+        branch = merged(chain, self._problems)
+        lines = self._lines(branch, is_text=is_text)
+        if is_text and list(branch.fields) != ["text"]:
+            self._problems.add("fields: of a text there is one, text", document.place(("fields",)))
+        lists = tuple(one for key, listed in branch.repeats.items() if (one := self._list(key, listed)))
+        if len(self._problems.errors) > before:
+            return None
+        return Mapping(
+            name,
+            chain[0].said.mapping,
+            produces or "",
+            document.place(),
+            examples=examples,
+            tables=tables_of(branch),
+            outbound=Leaving(start, is_text, version, types, lines, lists),
+        )
+
+    def _lines(
+        self, branch: Branch, *, is_text: bool, within: str = "", segment: str = ""
+    ) -> tuple[Line, ...]:
+        lines = []
+        for key, placed in branch.fields.items():
+            try:
+                lines.append(line_of(key, placed.take, self._tables, is_text=is_text, within=within))
+                if segment and not key.startswith(f"{segment}-"):
+                    raise Wrong(f"this stands in a list of {segment}", value=key)
+            except Wrong as wrong:
+                placed.wrong(wrong)
+        return tuple(lines)
+
+    def _list(self, key: str, listed: Listed) -> ListLine | None:
+        repeat = listed.repeat
+        try:
+            if not (len(key) == 3 and key.isupper()):
+                raise Wrong("of what leaves, a segment's name is expected", value=key, right="such as DG1")
+            if repeat.each not in LISTS:
+                right = nearest(repeat.each, LISTS) or ", ".join(LISTS)
+                raise Wrong("each: there is no such list", value=repeat.each, right=right, at=("each",))
+            if listed.branch.repeats:
+                raise Wrong("a list of what leaves has no lists in it", at=("repeats",))
+            if repeat.when is not None:
+                check_condition(repeat.when, self._tables, "content")
+        except Wrong as wrong:
+            listed.wrong(wrong)
+            return None
+        lines = self._lines(listed.branch, is_text=False, within=repeat.each, segment=key)
+        return ListLine(key, repeat.each, lines, repeat.when)
+
+
+def _first(chain: list[_Read], word: str) -> str | None:
+    """What the nearest of a chain says."""
+    return next((said for read in chain if (said := getattr(read.said, word)) is not None), None)
 
 
 def merged(chain: list[_Read], problems: Problems) -> Branch:
