@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 import structlog
 
+from broker.crash import at as crash_at
 from broker.decide import Refusal
 from broker.store.care import CareStore
 from broker.store.journal import Row
@@ -46,6 +47,7 @@ class Careful:
         if self._deaths[row.stream, row.seq] >= DEATHS:
             return KILLED
         self._care.take_in_hand(self._owner, row.stream, row.seq)
+        crash_at("worker.in_hand")
         return None
 
     def worked(self, slot: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from broker import crash
 from broker.errors import BrokerError
 from broker.flow.judging import Judged
 from broker.hl7 import Batch, Header
@@ -106,6 +107,7 @@ class Outbox:
             run()
         finally:
             self.flush()
+        crash.at("intake.after_answer")
         if self._unread and self.waiting_bytes() < READ_AGAIN_BYTES:
             unread, self._unread = self._unread, set()
             for line in unread:

@@ -214,6 +214,7 @@ class Worker:
                 self._care.records({timer.patient for timer in due}), self._care.records, self._reserve
             )
             batch = decide_due([(timer.patient, timer.n) for timer in due], records, self._given())
+            crash_at("worker.before_timers")
             self._care.save(batch)  # overtaken: they are still due, and looked at again
         return len(due)
 

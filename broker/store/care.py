@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from broker import crash
 from broker.care.given import Directory
 from broker.store.aside import ready_aside
 from broker.store.audit import append_entries
@@ -263,6 +264,8 @@ class CareStore:
                 self._learn_bundles(hot, batch)
                 save_batch(hot, batch, now, self._bundles)
                 append_entries(hot, batch.audit, now)
+                crash.at("care.before_commit")
+            crash.at("care.after_commit")
         except BeenOvertaken as error:
             return Overtaken(error.what)
         except (OverflowError, UnicodeEncodeError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from broker import crash
 from broker.store.batch import Batch, CodePut
 from broker.store.care_sheet import NO_ENDS, Ends, Rows, Sheet
 from broker.store.care_sql import LOADS, MOVES, PUTS
@@ -27,7 +28,9 @@ class BeenOvertaken(Exception):
 
 def save_batch(hot: Hot, batch: Batch, now: datetime, bundles: Mapping[str, int]) -> None:
     """Writes everything that a batch holds. Raises `BeenOvertaken`, `Refusable` or what the driver raises."""
+    crash.at("care.after_begin")
     _move_cursors(hot, batch)
+    crash.at("care.after_cursors")
     _expect(
         hot.move(MOVES.ASIDE, [(a.stream, a.seq, a.state) for a in batch.taken]), len(batch.taken), "aside"
     )

@@ -227,6 +227,7 @@ def _write_rare(connection: psycopg.Connection, sheet: Sheet) -> None:
         key, day, body = sheet.loose
         connection.execute("INSERT INTO bytes (key, day, body) VALUES (%s, %s, %s)", (key, day, body))
         connection.execute("INSERT INTO loose_part (key, day) VALUES (%s, %s)", (key, day))
+        crash.at("journal.long_part")
     gone = [key for key, _ in sheet.dropped]
     if gone:
         days = sorted({day for _, day in sheet.dropped})

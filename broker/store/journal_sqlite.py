@@ -110,6 +110,7 @@ def _write_rare(connection: sqlite3.Connection, sheet: Sheet) -> None:
         key, day, body = sheet.loose
         connection.execute(sql.SQLITE_BYTES, (key, day, body))
         connection.execute("INSERT INTO loose_part (key, day) VALUES (?, ?)", (key, day))
+        crash.at("journal.long_part")
     connection.executemany("DELETE FROM loose_part WHERE key = ?", [(key,) for key in sheet.tied])
     connection.executemany("DELETE FROM bytes WHERE key = ?", [(key,) for key, _ in sheet.dropped])
     connection.executemany("DELETE FROM loose_part WHERE key = ?", [(key,) for key, _ in sheet.dropped])
