@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Select, and_, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, literal, select, text, tuple_
 
 from broker.store.care_rows import OPEN_REVIEW, OPEN_TASK, ReviewRow, TaskRow
 from broker.store.care_tables import CodeRow, HandledRow, IdentifierRow, PatientRow
@@ -300,12 +300,25 @@ class Reads:
             .limit(limit)
         )
         if after is not None:
-            asked = asked.where(tuple_(row.opened_at, row.patient, row.n) > tuple_(*after))
+            asked = asked.where(_beyond((row.opened_at, row.patient, row.n), after))
         return self._all(asked, ReviewLine)
 
     def _all(self, asked: Query, line: Callable[..., T]) -> list[T]:
         with translating(), self._reading.begin() as store:
             return [line(*row) for row in store.execute(asked)]
+
+
+def _beyond(columns: Sequence[Any], place: Sequence[Any]) -> ColumnElement[bool]:
+    return tuple_(*columns) > _typed(columns, place)
+
+
+def _below(columns: Sequence[Any], place: Sequence[Any]) -> ColumnElement[bool]:
+    return tuple_(*columns) < _typed(columns, place)
+
+
+def _typed(columns: Sequence[Any], values: Sequence[Any]) -> Any:
+    """Values of the columns' own types: a time on SQLite is a number."""
+    return tuple_(*(literal(value, column.type) for column, value in zip(columns, values, strict=True)))
 
 
 def _message_line(row: Sequence[Any]) -> MessageLine:
@@ -352,7 +365,7 @@ def asked_messages(
     if since is not None:
         asked = asked.where(row.at >= since)
     if after is not None:
-        asked = asked.where(tuple_(row.at, row.stream, row.seq) < tuple_(*after))
+        asked = asked.where(_below((row.at, row.stream, row.seq), after))
     return asked
 
 
@@ -388,7 +401,7 @@ def asked_tasks(
     if due_before is not None:
         asked = asked.where(row.due_at < due_before)
     if after is not None:
-        asked = asked.where(tuple_(row.due_at, row.patient, row.n) > tuple_(*after))
+        asked = asked.where(_beyond((row.due_at, row.patient, row.n), after))
     return asked
 
 
@@ -405,7 +418,7 @@ def asked_undated_tasks(
         _tasks(owner, assignee, kind).where(row.due_at.is_(None)).order_by(row.patient, row.n).limit(limit)
     )
     if after is not None and after[0] is None:
-        asked = asked.where(tuple_(row.patient, row.n) > tuple_(after[1], after[2]))
+        asked = asked.where(_beyond((row.patient, row.n), after[1:]))
     return asked
 
 
@@ -463,7 +476,7 @@ def asked_patients(
         if given:
             asked = asked.where(row.given_key.startswith(given, autoescape=True))
     if after is not None:
-        asked = asked.where(tuple_(row.family_key, row.given_key, row.id) > tuple_(*after))
+        asked = asked.where(_beyond((row.family_key, row.given_key, row.id), after))
     return asked.order_by(row.family_key, row.given_key, row.id)
 
 

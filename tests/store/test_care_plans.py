@@ -165,7 +165,8 @@ def filled(postgres_stores: Stores) -> Iterator[Engine]:
             text(
                 "INSERT INTO delivery (name, lane, act, version, recipient, destination, address, state,"
                 " not_before, asked_at) SELECT g, g, 'tell', 1, '', 'a/b', '',"
-                " CASE WHEN g % 100 = 0 THEN 'queued' ELSE 'delivered' END, now(), now() FROM generate_series(1, 5000) g"
+                " CASE WHEN g % 100 = 0 THEN 'queued' ELSE 'delivered' END, now(), now()"
+                " FROM generate_series(1, 5000) g"
             )
         )
         connection.execute(text("ANALYZE"))
