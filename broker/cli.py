@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from broker.commands import acting, benching, looking, processes, reading, sending, trying
+from broker.commands import acting, benching, demoing, looking, processes, reading, sending, trying
 
 __all__ = ["app", "main"]
 
@@ -31,7 +31,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         reading.explain,
     ),
     "People": (acting.pause, acting.resume),
-    "Trying it out": (sending.send, benching.bench),
+    "Trying it out": (demoing.demo, sending.send, benching.bench),
     "Its processes, one at a time": (
         processes.migrate,
         processes.intake,

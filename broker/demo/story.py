@@ -39,6 +39,12 @@ class Step:
     answer: str = "AA"
     becomes: str = "worked"
 
+    @property
+    def control_id(self) -> str:
+        """MSH-10, by which the message is found again; "" where it has none."""
+        fields = self.message.split(b"\r", 1)[0].split(b"|")
+        return fields[9].decode() if fields[0] == b"MSH" else ""
+
 
 def story(now: datetime) -> list[Step]:
     """The day that ends at `now` (aware), each hospital's messages in the order in which it sends them."""

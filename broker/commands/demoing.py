@@ -1,0 +1,103 @@
+"""`broker demo`. Floor 12."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from broker.commands.looking import print_deliveries, print_tasks
+from broker.commands.output import failing_well, print_table, say
+from broker.commands.places import ProjectFolder
+from broker.demo.expect import Expectation, Found, judge
+from broker.demo.run import Stage, staged
+
+__all__ = ["demo"]
+
+
+def demo(
+    project: ProjectFolder = Path("."),
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the data here.", show_default="a temporary folder")
+    ] = None,
+    web: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where pages are answered.")
+    ] = "127.0.0.1:8080",
+    first_port: Annotated[int, typer.Option(help="The hospitals' first port; the others follow.")] = 2575,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Stop at the end; exit 0 if all is as expected.")
+    ] = False,
+) -> None:
+    """Play a day of two made-up hospitals over real MLLP, show what follows, and stay up until stopped."""
+    shown = Console(stderr=True).status("")
+    with failing_well(), shown, staged(project, data, web, first_port, shown.update) as stage:
+        shown.stop()
+        found = _played(stage)
+        expectations = judge(found)
+        _print(found, expectations)
+        if not leave:
+            _stay(stage)
+    if not all(expectation.held for expectation in expectations):
+        raise typer.Exit(1)
+
+
+def _played(stage: Stage) -> Found:
+    bar = Progress(
+        TextColumn("[bold]{task.fields[hospital]}[/bold]"),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("", total=None, hospital="")
+        return stage.play(
+            lambda step, number, of: bar.update(
+                task, completed=number, total=of, description=step.title, hospital=step.hospital
+            )
+        )
+
+
+def _print(found: Found, expectations: list[Expectation]) -> None:
+    rows = [
+        (
+            f"{played.step.at.astimezone():%H:%M}", played.step.hospital, played.step.title, played.answered,
+            ", ".join(found.became(played)) or "not worked",
+        )
+        for played in found.played
+    ]  # fmt: skip
+    print_table("What each message became", ("at", "hospital", "what happened", "answer", "became"), rows)
+    say("")
+    print_tasks(list(found.tasks))
+    say("")
+    print_deliveries(list(reversed(found.deliveries)))
+    mails, records = len(found.beside.mails.taken), len(found.beside.records.received)
+    say(f"{mails} mails and {records} HL7 messages arrived.")
+    say("")
+    for expectation in expectations:
+        mark = "[green]held[/green]  " if expectation.held else "[red]failed[/red]"
+        instead = f" ({escape(expectation.instead)})" if not expectation.held else ""
+        say(f"{mark} {escape(expectation.words)}{instead}")
+
+
+def _stay(stage: Stage) -> None:
+    """Until Ctrl-C or SIGTERM."""
+    say("")
+    say(f"The broker is up: http://{stage.trial.web}/, its data in {escape(str(stage.trial.data))}.")
+    for hospital, port in stage.ports.items():
+        say(f"  broker send fixtures/{hospital}/*.hl7 --to 127.0.0.1:{port}")
+    say(
+        f"  broker status --project {escape(str(stage.trial.project))} --data {escape(str(stage.trial.data))}"
+    )
+    say("Ctrl-C stops it.")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(0.5):
+        pass
