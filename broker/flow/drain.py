@@ -15,6 +15,7 @@ import structlog
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
+from broker import crash
 from broker.destinations import Destination, Parcel
 from broker.errors import BrokerError
 from broker.flow.delivery_counts import DeliveryCounts
