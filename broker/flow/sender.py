@@ -27,7 +27,6 @@ from broker.flow.drain import Drain, World
 from broker.flow.parcels import Rendering, control_id_of
 from broker.flow.settling import Terms
 from broker.hl7 import Answer, acknowledge, header
-from broker.mapping.outbound import compose_for
 from broker.mapping import compose_for
 from broker.project import Project
 from broker.settings import Settings

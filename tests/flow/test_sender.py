@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ from broker.demo.peers import MailCatcher, RecordSystem
 from broker.destinations import REGISTRY
 from broker.flow.parcels import control_id_of
 from broker.flow.sender import SenderService, build_sender
-from broker.hl7 import compose, read_acknowledgement
+from broker.hl7 import Message, compose, read_acknowledgement
+from broker.project import load_project
 from broker.settings import Settings
 from broker.store.batch import Batch, ForwardPut, RecordPut
 from broker.store.care import CareStore, Saved
@@ -34,6 +36,7 @@ from broker.store.open import Stores, open_engine
 
 CAUSE = Cause(FactId(1, 1, "Discharge", 0))
 TURNS = 20_000
+ROOT = Path(__file__).parents[2]
 
 
 class House:
@@ -58,8 +61,10 @@ class House:
         made = REGISTRY[to].model_validate(options)
         self.outbounds[name] = Outbound(to, made, when, Retry(first_secs=1), 60, map or {})
 
-    def start(self) -> None:
-        project: Any = SimpleNamespace(destinations=lambda: self.outbounds, mappings={}, tables={})
+    def start(self, said: Any = None) -> None:
+        """`said`: the project whose mappings and tables are used."""
+        words = {"mappings": said.mappings, "tables": said.tables} if said else {"mappings": {}, "tables": {}}
+        project: Any = SimpleNamespace(destinations=lambda: self.outbounds, **words)
         settings = Settings(public_url="https://handoff.example", drain_secs=5)
         home: Any = SimpleNamespace(
             project=self.folder, data=self.folder / "data", stores=self.stores, settings=settings
@@ -67,14 +72,14 @@ class House:
         self.service = build_sender(project, "b", home, reactor, registry=CollectorRegistry())
         self.service.startService()
 
-    def tell(self, destination: str, address: str = "dr.west@westside.example") -> None:
+    def tell(self, destination: str, content: Any = None, address: str = "dr.west@westside.example") -> str:
         self.asked += 1
         name = uuid5(NAMESPACE_OID, str(self.asked))
         (patient,) = self.care.reserve(1)
         told = NotificationPut(
             patient=patient, n=0, name=name, version=1, encounter=0, kind="Discharge", state="standing",
             urgency="routine", about="1", occurred_at=datetime.now(UTC),
-            content={"patient": "Erika Muster", "disposition": "home"}, verb="told", cause=CAUSE,
+            content=content or {"patient": "Erika Muster", "disposition": "home"}, verb="told", cause=CAUSE,
         )  # fmt: skip
         delivery = DeliveryPut(
             name=name, patient=patient, notification=0, version=1, act="tell", recipient="pcp",
@@ -82,6 +87,7 @@ class House:
         )  # fmt: skip
         saved = self.care.save(Batch(records=[RecordPut(patient, 0, patient, b"")], changes=[told, delivery]))
         assert isinstance(saved, Saved), saved
+        return name.hex
 
     def keep(self, raw: bytes) -> Receipt:
         """A message in the journal."""
@@ -174,6 +180,20 @@ async def test_an_answer_that_goes_elsewhere_is_a_delivery(house: House) -> None
     answer = read_acknowledgement(system.received[0])
     assert (answer.code, answer.control_id) == ("AA", "77")
     assert control_id_of(name).encode() in system.received[0]
+
+
+@ensureDeferred
+async def test_a_notification_is_composed_by_the_mapping_of_its_kind(house: House) -> None:
+    system = RecordSystem()
+    port = await house.listen(system)
+    house.add("westside/ehr", "mllp", map={"Discharge": "westside_discharge"}, host="127.0.0.1", port=port)
+    name = house.tell("westside/ehr", json.loads((ROOT / "fixtures/westside/discharge.json").read_text()))
+    house.start(load_project(ROOT))
+    await house.until(lambda: house.states("westside/ehr") == ["delivered"])
+    message = Message(system.received[0])
+    assert message.get("MSH-9.2") == "A03"
+    assert message.get("MSH-10") == control_id_of(name)
+    assert message.get("PID-5.1") == "Hollis"
 
 
 @ensureDeferred
