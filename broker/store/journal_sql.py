@@ -95,7 +95,9 @@ class Reads(NamedTuple):
     streams: str
     scan: str
     heads: str
+    heads_between: str
     bodies: str
+    bodies_between: str
     one: str
     range: str
     mark: str
@@ -108,7 +110,10 @@ def _reads(place: str, among: str, body_day: str, latest: str) -> Reads:
         scan=f"SELECT key, at, slot, size FROM message WHERE key > {place} AND key < {place} "
         f"ORDER BY key LIMIT {place}",
         heads=f"SELECT {HEAD_COLUMNS}, part, more_parts, day FROM message WHERE key {among} ORDER BY key",
+        heads_between=f"SELECT {HEAD_COLUMNS}, part, more_parts, day FROM message "
+        f"WHERE key BETWEEN {place} AND {place} ORDER BY key",
         bodies=f"SELECT key, body FROM bytes WHERE key {among}{body_day}",
+        bodies_between=f"SELECT key, body FROM bytes WHERE key BETWEEN {place} AND {place}{body_day}",
         one=f"SELECT {HEAD_COLUMNS}, part, more_parts, day FROM message WHERE key = {place}",
         range=f"SELECT {HEAD_COLUMNS}, chain, part, more_parts, day FROM message WHERE key > {place} "
         f"AND key < {place} ORDER BY key LIMIT {place}",

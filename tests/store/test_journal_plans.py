@@ -54,6 +54,15 @@ def test_rows_are_found_by_their_keys(store):
     assert "Seq Scan on bytes" not in found and "SCAN bytes" not in found, found
 
 
+def test_rows_that_lie_together_are_read_as_a_range(store):
+    between = (key_of(1, 100), key_of(1, 300))
+    found = plan(store, reads(store).heads_between, between)
+    assert by_key(found, "message"), found
+    days = () if store.dialect.name == "sqlite" else ([20000, 20001],)
+    found = plan(store, reads(store).bodies_between, (*between, *days))
+    assert "Seq Scan on bytes" not in found and "SCAN bytes" not in found, found
+
+
 def test_a_page_is_a_range_of_the_key(store):
     found = plan(store, reads(store).range, (key_of(1, 100), key_of(1, 200), 100))
     assert by_key(found, "message"), found
