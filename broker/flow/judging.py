@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from broker.channel import Channel
-from broker.hl7 import Header, Problem, Unreadable, is_acknowledgement, leaf, mode, wanted
+from broker.hl7 import NULL, Header, Problem, Unreadable, is_acknowledgement, leaves, mode, wanted
 from broker.site import Site
 from broker.slots import slot_of
 
@@ -111,8 +111,8 @@ class Ordering:
 
     def __init__(self, channel: Channel, site_for: Callable[[Header], Site] | None) -> None:
         path = channel.in_order_of
-        self._number = path
-        self._authority = replace(path, text=f"{path}(authority)", component=4, subcomponent=0)
+        # The number, and in the same repetition who gave it (CX-4).
+        self._paths = (path, replace(path, text=f"{path}(authority)", component=4, subcomponent=0))
         self._charset = channel.default_charset
         self._channel, self._site_for = channel.name, site_for
         self._resolved: dict[tuple[str, str], str] = {}
@@ -122,10 +122,9 @@ class Ordering:
         """The slot; `frame` may be the beginning of a longer one."""
         if len(frame) > ORDER_BYTES:
             frame = frame[:ORDER_BYTES]
-        number = leaf(frame, header, self._number, self._charset)
-        if not number or number == '""':
+        number, stated = leaves(frame, header, self._paths, self._charset)
+        if not number or number == NULL:
             return self.without
-        stated = leaf(frame, header, self._authority, self._charset)
         key = (header.fields[4] if len(header.fields) > 4 else "", stated)
         authority = self._resolved.get(key)
         if authority is None:

@@ -17,7 +17,7 @@ from broker.hl7.escape import escape, unescape
 from broker.hl7.framing import Deframer, LongFrame, frame
 from broker.hl7.groups import View
 from broker.hl7.header import Header, header
-from broker.hl7.message import NULL, Message, leaf, parse
+from broker.hl7.message import NULL, Message, leaf, leaves, parse
 from broker.hl7.paths import Path
 from broker.hl7.times import flags, format_time, parse_date, parse_time, precision
 from broker.hl7.unreadable import Unreadable
@@ -47,6 +47,7 @@ __all__ = [
     "header",
     "is_acknowledgement",
     "leaf",
+    "leaves",
     "mode",
     "parse",
     "parse_date",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from broker.hl7.charset import decode
 from broker.hl7.delimiters import Delimiters
@@ -190,33 +191,50 @@ def leaf(frame: bytes, header: Header, path: Path, default_charset: str | None =
 
     For intake, which needs the one field that orders. '' where the message cannot be read.
     """
-    line = _plain_line(frame, path, header)
-    if line is not None:
-        fields = line.split(header.delimiters.field)
-        text = fields[path.field] if path.field < len(fields) else ""
+    return leaves(frame, header, (path,), default_charset)[0]
+
+
+def leaves(
+    frame: bytes, header: Header, paths: Sequence[Path], default_charset: str | None = None
+) -> tuple[str, ...]:
+    """As `leaf`, for several paths that differ only in component and subcomponent."""
+    path = paths[0]
+    text = _plain_field(frame, path, header)
+    if text is not None:
         for part in repetitions_of(text, path, header.delimiters, "ascii"):
-            return leaf_of(part, path.component, path.subcomponent, header.delimiters, "ascii")
-        return ""
+            return tuple(
+                leaf_of(part, one.component, one.subcomponent, header.delimiters, "ascii") for one in paths
+            )
+        return ("",) * len(paths)
     try:
-        return Message(frame, default_charset=default_charset).get(path)
+        message = Message(frame, default_charset=default_charset)
+        return tuple(message.get(one) for one in paths)
     except Unreadable:
-        return ""
+        return ("",) * len(paths)
 
 
-def _plain_line(frame: bytes, path: Path, header: Header) -> str | None:
-    """The first segment of the path's name, if finding and decoding it needs no thought."""
+def _plain_field(frame: bytes, path: Path, header: Header) -> str | None:
+    """The field of the first segment of its name, if finding and decoding it needs no thought.
+
+    What follows the field in its segment may be in any character set, since it is not looked at.
+    """
     if path.segment_number or path.segment_conditions or path.anchor or path.segment == "MSH":
         return None
-    begin = frame.find(f"\r{path.segment}{header.delimiters.field}".encode())
+    separator = header.delimiters.field
+    begin = frame.find(f"\r{path.segment}{separator}".encode())
     if begin < 0:
         return None
     end = frame.find(b"\r", begin + 1)
     line = frame[begin + 1 : end] if end >= 0 else frame[begin + 1 :]
-    plain = line.isascii() and len(line) < MAX_FIELDS and not _ODD.search(line)
-    return line.decode("ascii") if plain else None
-
-
-_ODD = re.compile(rb"[\x00\n\x1b]|\\X")
+    fields = line.split(separator.encode(), path.field + 1)
+    if len(line) > MAX_FIELDS and line.count(separator.encode()) > MAX_FIELDS:
+        return None
+    looked_at = line[: len(line) - len(fields.pop())] if len(fields) > path.field + 1 else line
+    if not looked_at.isascii() or b"\n" in looked_at or b"\0" in looked_at or b"\x1b" in looked_at:
+        return None
+    if b"\\X" in looked_at:
+        return None
+    return fields[path.field].decode("ascii") if path.field < len(fields) else ""
 
 
 def _with_cr(text: str, separator: str) -> tuple[str, bool]:
