@@ -309,11 +309,13 @@ class Reads:
 
 
 def _beyond(columns: Sequence[Any], place: Sequence[Any]) -> ColumnElement[bool]:
-    return tuple_(*columns) > _typed(columns, place)
+    beyond: ColumnElement[bool] = tuple_(*columns) > _typed(columns, place)
+    return beyond
 
 
 def _below(columns: Sequence[Any], place: Sequence[Any]) -> ColumnElement[bool]:
-    return tuple_(*columns) < _typed(columns, place)
+    below: ColumnElement[bool] = tuple_(*columns) < _typed(columns, place)
+    return below
 
 
 def _typed(columns: Sequence[Any], values: Sequence[Any]) -> Any:
