@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 # pg_advisory_lock(STREAM_LOCKS, stream) is held by the connection that writes the stream, while it lives.
 STREAM_LOCKS = 0x53545245
+OPENING_LOCK = 0x4F50454E
 PARTITION_LOCK = 0x44415953
 DAYS_AHEAD = 7
 
@@ -74,6 +75,8 @@ class PostgresPen:
             self._connection = connection = self._connect()
             connection.add_notice_handler(self._notice)
             connection.execute("BEGIN")
+            # One at a time: a stream with a lower id that became visible later would be overlooked for good.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (OPENING_LOCK,))
             self._stream = stream = _one(connection, "SELECT nextval('stream_id_seq')")
             if not _one(connection, "SELECT pg_try_advisory_lock(%s, %s)", STREAM_LOCKS, stream):
                 raise StoreError("the new stream's lock is taken: is the journal a copy that is in use?")

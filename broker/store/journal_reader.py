@@ -31,6 +31,7 @@ CHUNK_BYTES = PART_BYTES
 # How many rows are looked at beyond those asked for, when many are other workers'.
 SCAN_FACTOR = 4
 SCAN_LEAST = 64
+SCAN_MOST = 4000
 ALL_SLOTS = 64
 # A stream may become visible after one that was numbered later; this many later.
 LATE_STREAMS = 64
@@ -87,7 +88,7 @@ class Reader:
         still be unread in another stream.
         """
         wanted = frozenset(slots)
-        count = limit if len(wanted) >= ALL_SLOTS else limit * SCAN_FACTOR
+        count = min(limit if len(wanted) >= ALL_SLOTS else limit * SCAN_FACTOR, SCAN_MOST)
         with self._snapshot() as store:
             lows = _lows(cursors, wanted, self._greatest(store))
             scans = [
@@ -104,10 +105,12 @@ class Reader:
 
     def headers(self, stream: int, after: int = 0, before: int | None = None, limit: int = 200) -> list[Head]:
         """Rows without bytes, oldest first, whose seq lies between `after` and `before`."""
-        return [
-            _head(fields)
-            for fields in self._range(stream, after, SEQ_MASK if before is None else before, limit)
-        ]
+        heads: list[Head] = []
+        before = SEQ_MASK if before is None else before
+        while len(heads) < limit and (found := self._range(stream, after, before, limit - len(heads))):
+            heads += map(_head, found)
+            after = heads[-1].seq
+        return heads
 
     def bodies(self, parts: Iterable[int], days: Iterable[int]) -> dict[int, bytes]:
         """Bytes by their keys, of days among these; what has been let go is missing."""

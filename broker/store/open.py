@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -77,7 +78,8 @@ def store_urls(data_folder: Path, store_url: str | None = None) -> Stores:
             )
         return Stores(store_url, store_url)
     folder = data_folder.resolve()
-    return Stores(f"sqlite:///{folder / 'journal.db'}", f"sqlite:///{folder / 'care.db'}")
+    urls = (URL.create("sqlite", database=str(folder / f"{role}.db")) for role in ("journal", "care"))
+    return Stores(*(url.render_as_string() for url in urls))
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -130,11 +132,12 @@ def make_private(path: Path) -> None:
 
 def _open_sqlite(path: Path, role: Role, read_only: bool) -> Engine:
     if read_only:
-        target = f"sqlite:///file:{path}?mode=ro&uri=true"
+        query = {"mode": "ro", "uri": "true"}
+        target = URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
         told: tuple[str, ...] = (f"busy_timeout={BUSY_MS}", "query_only=ON", *_PRAGMAS[role][2:])
     else:
         make_private(path)
-        target = f"sqlite:///{path}"
+        target = URL.create("sqlite", database=str(path))
         told = pragmas(role)
     engine = create_engine(
         target, connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000}, hide_parameters=True

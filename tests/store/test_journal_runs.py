@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from broker.errors import StoreError
 from broker.store.journal import Entry, Reader
-from broker.store.journal_rows import key_of
+from broker.store.journal_rows import PART_BYTES, key_of
 from broker.store.open import open_engine
 from broker.store.types import EPOCH, Utc, to_micros
 
@@ -150,7 +150,26 @@ def test_pages_read_headers_by_range(journal, reader):
     assert [(head.seq, head.control_id) for head in found] == [(3, "2"), (4, "3"), (5, "4")]
 
 
-slots = st.integers(-2, 63)
+def test_pages_may_be_longer_than_a_transaction(journal, reader):
+    (first, *_) = journal.accept_all(Entry(b"", n % 64, "c") for n in range(450))
+    assert [head.seq for head in reader.headers(first.stream, limit=430)] == list(range(1, 431))
+
+
+def test_no_transaction_reads_more_than_a_chunk(journal, engine_of):
+    """A reader that stays makes SQLite's log grow, and intake's commits wait for it."""
+    for n in range(3):
+        journal.accept(Entry(bytes(2 * PART_BYTES), n, "c"))
+    journal.accept_all(Entry(b"", n % 64, "c") for n in range(450))
+    engine = engine_of("journal", read_only=True)
+    reader = Reader(engine)
+    reader.greatest()
+    transactions: list[int] = []
+    event.listen(engine, "checkout", lambda *_: transactions.append(1))
+    reader.read({}, ALL_SLOTS, 1000, 1 << 30)
+    scan, heads, parts = 1, 3 + -(-450 // 200), 6
+    assert len(transactions) == scan + heads + parts
+
+
 streams = st.dictionaries(
     st.integers(1, 4), st.lists(st.tuples(st.integers(1, 50), st.integers(0, 3)), max_size=90), max_size=3
 )

@@ -164,6 +164,16 @@ def test_a_folder_has_one_intake(tmp_path: Path):
     FolderLock(tmp_path, "intake").close()
 
 
+def test_a_folder_may_have_an_odd_name(tmp_path: Path):
+    folder = tmp_path / "a b#c%20d?e"
+    stores = store_urls(folder)
+    migrate_all(stores)
+    engine = open_engine(stores.care_url, role="care", read_only=True)
+    require_newest(engine, "care")
+    engine.dispose()
+    assert (folder / "care.db").exists() and sqlite_path(stores.care_url) == folder / "care.db"
+
+
 def test_a_store_is_postgres_or_nothing(tmp_path: Path):
     with pytest.raises(StoreError):
         store_urls(tmp_path, "mysql://x")
