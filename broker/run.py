@@ -152,7 +152,10 @@ def run_intake(home: Home, name: str) -> int:
 
     reactor = monotonic_reactor()
     with one_process(home, name) as (presence, project, digest):
-        service = build_intake(project, digest, home.stores, reactor)
+        drain_secs = home.settings.drain_secs * 0.75  # the rest is for the writer, and to close
+        service = build_intake(
+            project, digest, home.stores, reactor, folder=home.project, drain_secs=drain_secs
+        )
         return run_service(reactor, service, presence, home.settings.drain_secs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import structlog
@@ -54,7 +54,7 @@ class Listener(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Line | None:
         """A line for a new connection; None, which closes it at once, when there may be no more."""
         host = str(getattr(addr, "host", "")).partition("%")[0]
-        if self.limits.allow and not any(ip_address(host) in network for network in self.limits.allow):
+        if self.limits.allow and not self._may_come(host):
             self.refused["address"] += 1
         elif len(self.lines) + 1 > self.limits.max_connections:
             self.refused["full"] += 1
@@ -66,10 +66,16 @@ class Listener(Factory):
             log.warning("mllp.refused", channel=self.name, peer=host, refused=dict(self.refused))
         return None
 
+    def _may_come(self, host: str) -> bool:
+        address = ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any((mapped or address) in network for network in self.limits.allow)
+
     def count_ended(self, cause: str, line: Line, size: int = 0) -> None:
         """Notes why a connection or a frame came to no good end; `size` in bytes, where it is known."""
         self.ended[cause] += 1
-        log.warning("mllp.ended", channel=self.name, peer=line.peer, cause=cause, size=size)
+        told = log.info if cause == "idle" else log.warning
+        told("mllp.ended", channel=self.name, peer=line.peer, cause=cause, size=size)
 
     def sweep(self) -> None:
         """Ends what takes too long. To be called about once a second."""
