@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from broker.commands.looking import print_deliveries, print_tasks
+from broker.commands.looking import print_tasks
 from broker.commands.output import failing_well, print_table, say
 from broker.commands.places import ProjectFolder
 from broker.demo.expect import Expectation, Found, judge
 from broker.demo.run import Stage, staged
 
 __all__ = ["demo"]
+
+ACTS = {"tell": "told", "correct": "corrected", "retract": "retracted"}
 
 
 def demo(
@@ -68,7 +71,7 @@ def _print(found: Found, expectations: list[Expectation]) -> None:
     rows = [
         (
             f"{played.step.at.astimezone():%H:%M}", played.step.hospital, played.step.title, played.answered,
-            ", ".join(found.became(played)) or "not worked",
+            found.became(played),
         )
         for played in found.played
     ]  # fmt: skip
@@ -76,7 +79,7 @@ def _print(found: Found, expectations: list[Expectation]) -> None:
     say("")
     print_tasks(list(found.tasks))
     say("")
-    print_deliveries(list(reversed(found.deliveries)))
+    _print_told(found)
     mails, records = len(found.beside.mails.taken), len(found.beside.records.received)
     say(f"{mails} mails and {records} HL7 messages arrived.")
     say("")
@@ -84,6 +87,23 @@ def _print(found: Found, expectations: list[Expectation]) -> None:
         mark = "[green]held[/green]  " if expectation.held else "[red]failed[/red]"
         instead = f" ({escape(expectation.instead)})" if not expectation.held else ""
         say(f"{mark} {escape(expectation.words)}{instead}")
+
+
+def _print_told(found: Found) -> None:
+    """Who was told of what: what was sent, how often it was corrected, and the last proof."""
+    rows = []
+    for told, lines in found.told():
+        patient = found.patients[told.patient]
+        for recipient in dict.fromkeys(line.recipient for line in lines):
+            mine = [line for line in lines if line.recipient == recipient]
+            acts = Counter(line.act for line in mine if line.state == "delivered")
+            others = sorted({line.state for line in mine} - {"delivered"})
+            sent = ", ".join(f"{ACTS[act]}{f' {n}x' if n > 1 else ''}" for act, n in acts.items())
+            proof = next((line.proof for line in reversed(mine) if line.state == "delivered"), "")
+            who = f"{patient.family}, {patient.given}"
+            rows.append((who, told.kind, recipient, mine[0].destination, sent, ", ".join(others), proof))
+    columns = ("patient", "what", "who", "by", "sent", "not sent", "proof")
+    print_table("Who was told", columns, rows)
 
 
 def _stay(stage: Stage) -> None:

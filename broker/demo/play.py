@@ -25,7 +25,7 @@ class Played:
 
 
 def play(
-    steps: Iterable[Step], ports: Mapping[str, int], told: Callable[[Step], None], pause_secs: float = 0.05
+    steps: Iterable[Step], ports: Mapping[str, int], told: Callable[[Step], None], pause_secs: float = 0.15
 ) -> list[Played]:
     """Sends each message over its hospital's connection and waits for its answer, as hospitals do."""
     lines = {hospital: MllpLine("127.0.0.1", port, 30) for hospital, port in ports.items()}

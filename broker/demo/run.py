@@ -21,12 +21,22 @@ from broker.project import Project, load_project
 from broker.store.care import CareStore
 from broker.store.directory import DirectoryEntry
 from broker.store.open import open_engine, store_urls
+from broker.store.patient_reads import PatientReads
 from broker.store.reads import Reads
 from broker.trial import Trial, copy_project
 
 __all__ = ["Stage", "staged"]
 
 HOSPITALS = ("north", "lakeside")
+# Who is reached where: NPI (or role), name, practice, and how: by HL7 into a record system, or by mail.
+WESTSIDE, HARBOR = "Westside Family Practice", "Harbor Primary Care"
+DIRECTORY = (
+    ("1512873401", "Okafor, Grace", WESTSIDE, "mllp", "WESTSIDE"),
+    ("1955217843", "Bose, Anjali", HARBOR, "smtp", "bose@harbor.example"),
+    ("1622984510", "Lindqvist, Nils", "North Hospital", "smtp", "lindqvist@north.example"),
+    ("1733095628", "Meyer, Hannah", "Lakeside", "smtp", "meyer@lakeside.example"),
+    ("coordinator", "Care coordination", "", "smtp", "desk@handoff.example"),
+)
 PARTS = ("channels", "mappings")
 
 
@@ -48,12 +58,15 @@ class Stage:
         engine = open_engine(store_urls(self.trial.data).care_url, role="care")
         try:
             reads = Reads(engine)
+            patients = {patient.id: patient for patient in reads.patients(limit=1000)}
             return Found(
                 played=played,
                 messages=reads.messages(limit=1000),
                 tasks=reads.tasks(limit=1000),
+                notifications=PatientReads(engine).notifications(patients),
                 deliveries=reads.deliveries(limit=1000),
                 codes=reads.codes(),
+                patients=patients,
                 beside=self.beside,
             )
         finally:
@@ -105,20 +118,14 @@ def wait_for_nothing(policy: Path) -> None:
 
 
 def fill_directory(trial: Trial, project: Project) -> None:
-    """Dr. Okafor's practice takes HL7, Dr. Bose's a mail, and so does the coordinators' desk."""
+    """Dr. Okafor's practice takes HL7, everybody else a mail."""
     by_type = {one.to: name for name, one in project.destinations().items()}
-    west, mail = "Westside Family Practice", "Harbor Primary Care"
-    entries = [
-        DirectoryEntry(
-            "practitioner", "npi", "1512873401", "Okafor, Grace", west, by_type.get("mllp", by_type["smtp"]), "WESTSIDE"
-        ),
-        DirectoryEntry(
-            "practitioner", "npi", "1955217843", "Bose, Anjali", mail, by_type["smtp"], "bose@harbor.example"
-        ),
-        DirectoryEntry(
-            "role", "role", "coordinator", "Care coordination", "", by_type["smtp"], "desk@handoff.example"
-        ),
-    ]
+    entries = []
+    for key, name, practice, kind, address in DIRECTORY:
+        who = ("practitioner", "npi", key) if key.isdigit() else ("role", "role", key)
+        if kind not in by_type:
+            raise OperationError(f"the project has no destination of type {kind}", code="no_destination")
+        entries.append(DirectoryEntry(*who, name, practice, by_type[kind], address))
     engine = open_engine(store_urls(trial.data).care_url, role="care")
     try:
         import_directory(CareStore(engine), Who("demo", "demo"), entries, whole=True)

@@ -1,68 +1,58 @@
 import asyncio
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from broker.errors import StoreError
-from broker.status import ChannelStatus, ProcessStatus, Readiness, Status, readiness
+from broker.status import ProcessStatus, Readiness, readiness
 from broker.web import make_app
-
-NORTH = ChannelStatus(
-    name="north_adt",
-    title="North <Hospital>",
-    state="live",
-    listens="127.0.0.1:2575",
-    paused=False,
-    became={"worked": 1234, "repeated": 2},
-    refused=3,
-    waiting=0,
-    last_at=datetime(2026, 3, 5, 14, 10, tzinfo=UTC),
-)
-STATUS = Status(
-    at=datetime(2026, 3, 5, 15, 0, tzinfo=UTC),
-    bundle="f" * 64,
-    worked=1236,
-    backlog=7,
-    channels=[NORTH],
-    deliveries={"westside/ehr": {"delivered": 5, "given_up": 1}},
-    tasks_open=11,
-    tasks_overdue=1,
-    codes=2,
-    processes=[ProcessStatus("intake", 4711, 9471, 0.1)],
-)
-
 
 READY = Readiness(("journal", "care"))
 
 
-def got(path, status=lambda: STATUS, ready=READY):
-    """The answer to a GET, of the real application."""
+@pytest.fixture
+def got(status):
+    """`got(path)`: the answer of the real application to a GET."""
 
-    async def get():
-        transport = httpx.ASGITransport(make_app(status, lambda: ready))
-        async with httpx.AsyncClient(transport=transport, base_url="http://broker") as client:
-            return await client.get(path)
+    def get(path, shown=lambda: status, ready=READY):
+        async def ask():
+            transport = httpx.ASGITransport(make_app(shown, lambda: ready))
+            async with httpx.AsyncClient(transport=transport, base_url="http://broker") as client:
+                return await client.get(path)
 
-    return asyncio.run(get())
+        return asyncio.run(ask())
+
+    return get
 
 
-def test_the_page_shows_channels_deliveries_and_processes_in_numbers():
+def test_the_page_shows_channels_deliveries_and_processes_in_numbers(got):
     page = got("/").text
     for shown in ("north_adt", "1,234", "westside/ehr", "127.0.0.1:9471", "2026-03-05 14:10:00 UTC"):
         assert shown in page
     assert "North &lt;Hospital&gt;" in page
 
 
-def test_a_paused_channel_is_marked():
-    paused = replace(STATUS, channels=[replace(NORTH, paused=True)])
+def test_a_paused_channel_is_marked(got, status, north):
+    paused = replace(status, channels=[replace(north, paused=True)])
     assert "paused</span>" in got("/", lambda: paused).text
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/static/style.css", "/nothing"])
-def test_every_answer_forbids_scripts_frames_and_guessing(path):
+def test_a_broker_without_anything_says_so(got, status):
+    bare = replace(status, channels=[], deliveries={}, processes=[], bundle="")
+    assert "The project has no channel." in got("/", lambda: bare).text
+
+
+def test_programs_get_the_same_numbers(got):
+    found = got("/status.json").json()
+    assert (found["worked"], found["backlog"], found["channels"][0]["became"]["worked"]) == (1236, 7, 1234)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/status.json", "/healthz", "/readyz", "/metrics", "/static/style.css", "/nothing"]
+)
+def test_every_answer_forbids_scripts_frames_and_guessing(got, path):
     headers = got(path).headers
     assert headers["content-security-policy"].startswith("default-src 'none'")
     assert "unsafe" not in headers["content-security-policy"]
@@ -71,25 +61,25 @@ def test_every_answer_forbids_scripts_frames_and_guessing(path):
     assert headers["cache-control"] == "no-store"
 
 
-def test_nothing_stands_inline_and_nothing_comes_from_elsewhere():
+def test_nothing_stands_inline_and_nothing_comes_from_elsewhere(got):
     page = got("/").text
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
     assert not re.search(r"(src|href)=\"(?!/)", page)
 
 
-def test_health_says_only_that_the_process_lives():
+def test_health_says_only_that_the_process_lives(got):
     answer = got("/healthz", ready=Readiness((), {"care": "store_failed"}))
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
 
-def test_readiness_tells_what_is_amiss():
+def test_readiness_tells_what_is_amiss(got):
     answer = got("/readyz", ready=Readiness(("journal",), {"care": "store_failed"}))
     assert answer.status_code == 503
     assert answer.json() == {"ready": False, "well": ["journal"], "amiss": {"care": "store_failed"}}
     assert got("/readyz").status_code == 200
 
 
-def test_a_database_that_is_gone_is_said_so_without_a_traceback():
+def test_a_database_that_is_gone_is_said_so_without_a_traceback(got):
     def gone():
         raise StoreError("connection to server at 10.1.2.3 failed")
 
@@ -98,7 +88,7 @@ def test_a_database_that_is_gone_is_said_so_without_a_traceback():
     assert "store_failed" in answer.text and "10.1.2.3" not in answer.text
 
 
-def test_there_is_no_page_of_documentation_that_needs_scripts():
+def test_there_is_no_page_of_documentation_that_needs_scripts(got):
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert got(path).status_code == 404
 
