@@ -22,7 +22,7 @@ from zope.interface import implementer
 from broker.destinations.base import Destination, DestinationOptions, Parcel, Tools, without_delay
 from broker.destinations.tls import TlsOptions, client_tls
 from broker.errors import Hl7Error
-from broker.hl7 import Deframer, frame, header, read_acknowledgement
+from broker.hl7 import Acknowledged, Deframer, frame, header, read_acknowledgement, wanted
 from broker.outcome import Delivered, Failed, Outcome, Rejected, Unclear
 
 __all__ = ["Mllp", "MllpDestination", "MllpWire"]
@@ -37,6 +37,8 @@ AS_THE_STANDARD_SAYS: dict[Code, Meaning] = {
     "AR": "later",
     "CR": "later",
 }
+UNASKED_SECS = 1.0
+"""How long a connection must stand after a message whose own MSH-15 and MSH-16 ask for no answer."""
 HALF_ENDED_SECS = 0.1
 """A frame whose FS has come and whose CR has not is whole after this time."""
 
@@ -124,8 +126,15 @@ class _Lane:
         if not wire.usable:
             return Failed("connection_lost")
         payload = parcel.payload or b""
-        reading = Answers(header(payload).control_id, self._options.answers, self._options.await_application)
-        return await wire.ask(frame(payload), reading.judge, self._options.answer_secs)
+        sent = header(payload)
+        awaits_application = self._options.await_application and wanted(sent, "application", True)
+        reading = Answers(sent.control_id, self._options.answers, awaits_application)
+        secs, silence = self._options.answer_secs, None
+        if not (wanted(sent, "accept", True) or wanted(sent, "application", True)):
+            silence = Delivered(f"no answer asked for {sent.control_id}")
+            if not (wanted(sent, "accept", False) or wanted(sent, "application", False)):
+                secs = min(secs, UNASKED_SECS)
+        return await wire.ask(frame(payload), reading.judge, secs, silence)
 
     async def _connected(self) -> MllpWire | Failed:
         """The kept connection, or the next one; Failed when the next attempt does not succeed."""
@@ -198,11 +207,17 @@ class Answers:
             case "delivered":
                 return Delivered(f"{answer.code} {answer.control_id}")
             case "rejected":
-                return Rejected(answer.code)
+                return Rejected(answer.code, why(answer))
             case "later":
-                return Failed(answer.code)
+                return Failed(answer.code, why(answer))
             case _:
                 return Unclear("unknown_answer")
+
+
+def why(answer: Acknowledged) -> str:
+    """What they say is wrong: for people who may see it, since it may hold a patient's; never logged."""
+    said = [f"{one.where} {one.code} {one.text}".strip() for one in answer.problems]
+    return "; ".join(said or [answer.text])[:300]
 
 
 @implementer(IHandshakeListener)
@@ -246,13 +261,22 @@ class MllpWire(Protocol):
         return ready
 
     def ask(
-        self, framed: bytes, judge: Callable[[bytes], Outcome | None], answer_secs: float
+        self,
+        framed: bytes,
+        judge: Callable[[bytes], Outcome | None],
+        answer_secs: float,
+        silence: Outcome | None = None,
     ) -> Deferred[Outcome]:
-        """Sends one frame. Fires with what `judge` makes of the answers, or Unclear when none comes."""
+        """Sends one frame. Fires with what `judge` makes of the answers.
+
+        When none comes: with `silence`, where the message asks for none; else with Unclear, and the
+        connection ends.
+        """
         self._judge = judge
         asked: Deferred[Outcome] = Deferred()
         self._asked = asked
-        self._timer = self._clock.callLater(answer_secs, self.cut_off, Unclear("no_answer"))
+        end, outcome = (self._settle, silence) if silence else (self.cut_off, Unclear("no_answer"))
+        self._timer = self._clock.callLater(answer_secs, end, outcome)
         self.transport.write(framed)
         return asked
 

@@ -285,7 +285,8 @@ class _Session(_Untyped):  # type: ignore[misc]
         if code == 250 and numOk:
             self._end(Delivered(_printable(resp)))
         else:
-            self._end(self._meaning(code))
+            refused = addresses[-1][2] if addresses and not numOk else resp
+            self._end(self._meaning(code, refused))
 
     def smtpState_msgSent(self, code: int, resp: bytes) -> None:
         self.sentMail(code, resp, len(self.successAddresses), self.toAddressesResult, self.log)
@@ -294,7 +295,7 @@ class _Session(_Untyped):  # type: ignore[misc]
     def sendError(self, exc: Any) -> None:
         code = getattr(exc, "code", -1)
         if isinstance(code, int) and code > 0:
-            self._end(self._meaning(code))
+            self._end(self._meaning(code, getattr(exc, "resp", b"")))
         self.cut_off(self._code if not isinstance(exc, SMTPClientError) else "unreadable_answer")
 
     def timeoutConnection(self) -> None:
@@ -312,17 +313,19 @@ class _Session(_Untyped):  # type: ignore[misc]
         if not self.gone.called:
             self.gone.callback(None)
 
-    def _meaning(self, code: int) -> Outcome:
+    def _meaning(self, code: int, reply: bytes | str) -> Outcome:
         """4xx is "later"; 5xx is "no" where it is about the mail, else our settings or theirs are wrong."""
+        words = _printable(reply)
         if code >= 500 and self._about_the_mail and code not in LOGIN_WANTED:
-            return Rejected(f"smtp_{code}")
-        return Failed(f"smtp_{code}")
+            return Rejected(f"smtp_{code}", words)
+        return Failed(f"smtp_{code}", words)
 
     def _end(self, outcome: Outcome) -> None:
         if not self.ended.called:
             self.ended.callback(outcome)
 
 
-def _printable(reply: bytes) -> str:
-    """The server's words about its queue, ASCII, one line."""
-    return re.sub(r"[^ -~]+", " ", reply.decode("ascii", "replace"))[:200]
+def _printable(reply: bytes | str) -> str:
+    """The server's words, ASCII, one line."""
+    text = reply if isinstance(reply, str) else reply.decode("ascii", "replace")
+    return re.sub(r"[^ -~]+", " ", text)[:200]

@@ -243,9 +243,12 @@ class Drain(_Untyped):  # type: ignore[misc]
         for one in claimed:
             lanes.setdefault(one.lane % terms.connections, []).append(one)
         sending = (self._send_lane(self._destination, n, lane, group) for n, lane in lanes.items())
-        await DeferredList([Deferred.fromCoroutine(one) for one in sending])
-        if not await group.settling.done():
-            await self._let_go()
+        ended: Any = await DeferredList([Deferred.fromCoroutine(one) for one in sending], consumeErrors=True)
+        for failure in (result for well, result in ended if not well):
+            log.error("delivery.fault", destination=self.name, exc_info=failure.value)
+        ours = await group.settling.done()
+        if not ours or not all(well for well, _ in ended):
+            await self._let_go()  # what is not settled is unclear, as it is after a death
         self._rest_until = self._clock.seconds() + self._pause.secs(self._world.chance)
         self._fit_size(group, self._clock.seconds() - began)
 

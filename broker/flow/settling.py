@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import orjson
 import structlog
@@ -21,6 +22,8 @@ from broker.store.deliveries import Claimed, Settlement, State
 __all__ = ["Attempt", "Settling", "Terms", "settlement"]
 
 log = structlog.get_logger()
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+MAX_TEXT = 500
 T = TypeVar("T")
 
 
@@ -49,7 +52,7 @@ class Attempt:
 
 def settlement(attempt: Attempt, terms: Terms, now: datetime, chance: Callable[[], float]) -> Settlement:
     """What an attempt makes of its delivery, as of `now`. What was sent is kept where they may have it."""
-    one, outcome = attempt.claimed, attempt.outcome
+    one, outcome = attempt.claimed, storable(attempt.outcome)
     body = None if attempt.sent is None else what_was_sent(attempt.sent)
     state: State = "withdrawn" if attempt.withheld else "queued"
     not_before = None
@@ -72,6 +75,17 @@ def settlement(attempt: Attempt, terms: Terms, now: datetime, chance: Callable[[
         not_before=not_before,
         body=body,
     )
+
+
+def storable(outcome: Outcome | None) -> Outcome | None:
+    """The outcome with texts of one line that every store can hold, whatever a peer put into them."""
+    if outcome is None:
+        return None
+    texts: dict[str, Any] = {
+        name: UNPRINTABLE.sub(" ", getattr(outcome, name))[:MAX_TEXT] for name in outcome.__slots__
+    }
+    plain: Outcome = type(outcome)(**texts)
+    return plain
 
 
 def what_was_sent(parcel: Parcel) -> bytes | None:

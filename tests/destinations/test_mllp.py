@@ -258,6 +258,39 @@ def test_a_commit_answer_is_only_half_of_it_where_the_application_is_awaited(par
 
 
 @pytest.mark.parametrize(
+    ("accept", "application", "secs"), [("NE", "NE", 1), ("ER", "NE", 60), ("NE", "ER", 60), ("", "NE", 1)]
+)
+def test_a_message_that_asks_for_no_answer_is_delivered_when_its_connection_stands(
+    parcel: Any, accept: str, application: str, secs: float
+) -> None:
+    peer, clock = Peer(), Clock()
+    fields = {"MSH-9.1": "ADT", "MSH-10": ID, "MSH-15": accept, "MSH-16": application}
+    payload = compose(fields, version="2.5.1")
+    destination = opened(peer, clock)
+    became = started(destination.deliver(parcel(payload=payload)))
+    clock.advance(secs - 0.1)
+    assert became() is None
+    clock.advance(0.2)
+    assert became() == Delivered(f"no answer asked for {ID}")
+    assert not peer.wires[0].disconnected
+    lost = started(destination.deliver(parcel(payload=payload)))
+    peer.wires[0].end()
+    assert lost() == Unclear("connection_lost")
+
+
+def test_why_they_said_no_is_kept_for_people(parcel: Any) -> None:
+    peer, clock = Peer(), Clock()
+    became = started(opened(peer, clock).deliver(parcel()))
+    peer.says(
+        frame(
+            f"MSH|^~\\&|E|W|H|N|20260305||ACK|1|P|2.5.1\rMSA|AE|{ID}\r"
+            "ERR||PID^1^3|204^Unknown key identifier^HL70357|E||||not our patient\r".encode()
+        )
+    )
+    assert became() == Rejected("AE", "PID-3 204 not our patient")
+
+
+@pytest.mark.parametrize(
     ("payload", "code"),
     [
         (None, "no_payload"),

@@ -505,3 +505,57 @@ def test_attempts_are_counted_by_outcome(house: Made) -> None:
     for outcome in ("delivered", "rejected"):
         labels = {"destination": EHR, "outcome": outcome}
         assert here.registry.get_sample_value("handoff_delivery_attempts_total", labels) == 1
+
+
+@pytest.mark.parametrize("text", ["\0", "a\r\nb", "\ud800", "x" * 10_000, "\u2028\x85é"])
+def test_whatever_a_peer_says_can_be_stored(house: Made, text: str) -> None:
+    here = house()
+    outcomes: list[Outcome] = [Delivered(text), Rejected(text, text), Failed(text, text)]
+    for _ in range(3):
+        here.tell(here.patient())
+    here.practice.answer = lambda parcel: outcomes.pop()
+    here.start()
+    assert sorted(here.states) == ["delivered", "queued", "rejected"]
+
+
+def test_a_fault_while_settling_makes_it_unclear_and_stops_nobody(
+    house: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = house()
+    here.tell(here.patient())
+    real, faults = here.out.settle, [RuntimeError("Muster")]
+
+    def settle(*given: Any) -> list[int]:
+        if faults:
+            raise faults.pop()
+        return real(*given)
+
+    monkeypatch.setattr(here.out, "settle", settle)
+    with capture_logs() as lines:
+        here.start()
+        here.clock.pump([1.0] * 3)
+    assert here.column("state", "attempt") == ["unclear", "delivered"]
+    assert "delivery.fault" in {line["event"] for line in lines}
+
+
+def test_two_deliver_processes_never_send_the_same(stores: Stores) -> None:
+    if stores.care_url.startswith("sqlite"):
+        pytest.skip("on SQLite a second process is turned away when it starts")
+    one, other = (House(open_engine(stores.care_url, role="care")) for _ in range(2))
+    for here in (one, other):
+        here.start()
+    for _ in range(5):
+        one.tell(one.patient())
+    for _ in range(10):
+        for here in (one, other):
+            here.news()
+            here.clock.advance(1)
+    assert (len(one.practice.got), len(other.practice.got)) == (5, 0)
+    one.stop()
+    other.tell(other.patient())
+    other.clock.pump([1.0] * 15)
+    assert len(other.practice.got) == 1
+    other.stop()
+    for here in (one, other):
+        here.locks.close()
+        here.engine.dispose()
