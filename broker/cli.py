@@ -25,6 +25,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "The broker": (processes.run, looking.status, looking.messages, looking.tasks, looking.deliveries),
     "Channels and mappings": (
         trying.check,
+        trying.test,
         trying.try_message,
         looking.codes,
         reading.show,

@@ -22,8 +22,9 @@ from broker.errors import OperationError
 from broker.ids import Names
 from broker.preview import NOTHING, Preview, Stored, previews
 from broker.project import load_project
+from broker.project_examples import run_examples
 
-__all__ = ["check", "try_message"]
+__all__ = ["check", "test", "try_message"]
 
 UNUSED = 10**15  # patients' numbers from here on are nobody's
 
@@ -51,6 +52,31 @@ def check(project: ProjectFolder = Path("."), as_json: AsJson = False) -> None:
         f"{len(found.tables)} tables, {len(found.rules) + len(found.tells)} rules: "
         + (f"{len(found.warnings)} warnings." if found.warnings else "all well.")
     )
+
+
+def test(
+    mapping: Annotated[list[str] | None, typer.Argument(help="Only these mappings' examples.")] = None,
+    project: ProjectFolder = Path("."),
+    as_json: AsJson = False,
+) -> None:
+    """Run the examples that stand with the mappings. Exit 1 when one is not as it says."""
+    with failing_well():
+        found = load_project(project)
+        for name in mapping or ():
+            if name not in found.mappings:
+                raise OperationError(f"there is no mapping {name}", code="no_mapping")
+        runs = run_examples(found, project, lambda name: not mapping or name in mapping)
+    wrong = [one for one in runs if one.problems]
+    if as_json:
+        print_json(runs)
+    else:
+        for one in wrong:
+            say(f"[red]{escape(str(one.place))}: {escape(one.mapping)}: {escape(one.name)}[/red]")
+            for problem in one.problems:
+                say(f"  {escape(problem)}")
+        say(f"{len(runs)} examples: " + (f"{len(wrong)} are not as they say." if wrong else "all well."))
+    if wrong:
+        raise typer.Exit(1)
 
 
 def try_message(
