@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ class IntakeService(Service):
         self.listening: Deferred[None] = Deferred()
         self._project, self._bundle, self._stores, self._reactor = project, bundle, stores, reactor
         self._folder, self._drain_secs, self._now = folder, drain_secs, now
-        self._registry, self._open_writer = registry, open_writer
+        self.registry, self._open_writer = registry, open_writer
         self._make_verdicts = partial(
             Verdicts, project.files(), reactor, children=verdict_children, limit_secs=verdict_secs
         )
@@ -106,6 +107,7 @@ class IntakeService(Service):
         self._fail(failure.value or RuntimeError())
 
     def _open(self) -> None:
+        _allow_connections()
         writer = self._writer = self._open_writer(
             self._stores.journal_url, post=self._post, on_death=self._writer_died, by="intake"
         )
@@ -117,10 +119,10 @@ class IntakeService(Service):
         answers = Answers(_own_name(), self._now, self._reactor.seconds)
         for channel, receive in channels:
             self._add(channel, receive, writer, answers)
-        if self._registry is not None:
+        if self.registry is not None:
             counts = [intake.counts for intake in self.intakes.values()]
             self._collector = IntakeCollector(counts, [*self.listeners.values()], self._outbox.waiting_bytes)
-            self._registry.register(self._collector)
+            self.registry.register(self._collector)
         self._sweeping.start(SWEEP_SECS, now=False)
 
     def _add(self, channel: Channel, receive: Mllp, writer: Writer, answers: Answers) -> None:
@@ -199,8 +201,8 @@ class IntakeService(Service):
         if self._sweeping.running:
             self._sweeping.stop()
         self._sweep()
-        if self._registry is not None and self._collector is not None:
-            self._registry.unregister(self._collector)
+        if self.registry is not None and self._collector is not None:
+            self.registry.unregister(self._collector)
             self._collector = None
 
     def stopService(self) -> Deferred[None]:
@@ -221,6 +223,12 @@ def _tls(receive: Mllp, folder: Path) -> ServerTls | None:
         return None
     trust = folder / said.client_trust_file if said.client_trust_file else None
     return ServerTls(folder / said.cert_file, folder / said.key_file, trust)
+
+
+def _allow_connections() -> None:
+    """As many open files as we may have: the usual soft limit of 1024 is fewer than our channels' lines."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _own_name() -> str:
