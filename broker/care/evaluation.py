@@ -463,7 +463,8 @@ def _evaluate_person(
 
 def _wanted_of_person(side: Side, patient: int) -> Wanted:
     record = side.records[patient]
-    death = side.person(patient)[1]
+    # Told under each number whose own messages say it, so that a merge alone tells nobody.
+    death = death_of([record]) if side.person(patient)[1] is not None else None
     if not record.ties and death is None and sum(run.name == "pcp" for run in record.runs) < 2:
         return {}
     site = ""
@@ -472,12 +473,7 @@ def _wanted_of_person(side: Side, patient: int) -> Wanted:
     merges = [_of_tie(tie) for tie in record.ties if tie.kind == "PatientMerge" and tie.patient == patient]
     odd = [tie for tie in persons(side.records)[1] if tie.patient == patient] if record.ties else []
     return wanted_of_person(
-        side.context(patient, None),
-        patient,
-        site,
-        _pcp_changed(record),
-        merges,
-        [_of_tie(tie) for tie in odd],
+        side.context(patient, None), death, site, _pcp_changed(record), merges, [_of_tie(tie) for tie in odd]
     )
 
 

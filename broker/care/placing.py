@@ -133,7 +133,7 @@ class Placing:
         for patient in patients:
             record = self.record(patient)
             n = record.find(key)
-            if n is not None and record.summaries[n].first:
+            if n is not None and _facts(record, n):
                 return self.writable(patient), n
         return self._place_for(self.writable(fact.patient), key)
 
@@ -275,7 +275,7 @@ class Placing:
 
 def _holds(record: Record, key: Key) -> bool:
     n = record.find(key)
-    return n is not None and bool(record.summaries[n].first or record.summaries[n].status == NAMED)
+    return n is not None and bool(_facts(record, n) or record.summaries[n].status == NAMED)
 
 
 def _facts(record: Record, n: int) -> tuple[Held, ...]:

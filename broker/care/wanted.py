@@ -535,13 +535,16 @@ def _review(kind: str, fact: Held, text: str) -> Want:
 
 def wanted_of_person(
     context: Context,
-    patient: int,
+    death: Death | None,
     site_name: str,
     pcp_changed: Because | None,
     merges: Sequence[Because],
     odd: Sequence[Because],
 ) -> Wanted:
-    """What should stand of the person under this number: death, another PCP, merges, links that are odd."""
+    """What should stand of the person under this number: death, another PCP, merges, links that are odd.
+
+    `death` is what this number's own messages say of it.
+    """
     found: Wanted = {}
     site = site_of(context.given, site_name)
     about: Said = {
@@ -550,8 +553,7 @@ def wanted_of_person(
         "pcp": _named(context.who.get("pcp")),
     }
     happened: list[tuple[str, str, Because, int, Said]] = []
-    death = context.death
-    if death is not None and death.patient == patient:
+    if death is not None:
         kind, meaning = death.said[6], f"{death.said[6]}@{death.said[0]}"
         cause = Because(death.said[4], death.said[5], kind, death.said[7], meaning, death.died_at, death.mute)
         died: Said = {"deceased": True, "attending": _named(death.attending), "disposition": "expired"}
@@ -571,7 +573,7 @@ def wanted_of_person(
         if cause.mute:
             continue
         sub = "" if word == "died" else cause.meaning
-        words = {"person": word, "deceased": _yes(death is not None), "plan": _yes(context.has_plan)}
+        words = {"person": word, "deceased": _yes(context.death is not None), "plan": _yes(context.has_plan)}
         if kind and (tell := _tell_for(kind, words, context.given)) is not None:
             says: Said = {"kind": kind, "occurred_at": iso(occurred, site.zone), **about, **more}
             for want in _telling(tell, sub, cause, occurred, says, site, context, None, None):
