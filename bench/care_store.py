@@ -14,6 +14,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -57,8 +58,9 @@ def changes(patient: int, n: int, seq: int, at: datetime) -> list[Change]:
             location="4W^12^A", attending="Miller, Ann", reason="pneumonia", verb="discharged", cause=cause,
         ),
         TaskPut(
-            patient=patient, n=n, name=name, encounter=n, kind="post_discharge_call", title="Call the patient",
-            state="open", owner="coordinator", assignee="", urgency="routine", due_at=at + timedelta(days=2),
+            patient=patient, n=n, name=name, encounter=n, kind="post_discharge_call",
+            title="Call the patient", state="open", owner="coordinator", assignee="", urgency="routine",
+            due_at=at + timedelta(days=2),
             opened_at=at, closed_at=None, verify=False, note="", verb="opened", cause=cause,
         ),
         NotificationPut(
@@ -100,44 +102,47 @@ def fill(care: CareStore, patients: int) -> None:
         connection.execute(text("UPDATE delivery SET state = 'delivered'"))
 
 
-def batches(
-    care: CareStore, first: int, count: int, known: int
-) -> Iterator[tuple[int, list[tuple[str, str]], list[bool]]]:
-    """Per batch: its first seq and whom its messages are about; one in five is about somebody new."""
+def whom(chance: random.Random, known: int) -> tuple[list[tuple[str, str]], int]:
+    """Whom a batch's messages are about; one in five is about somebody new.
+
+    All others are as likely as one another, which is harder than life, where it is who is in hospital now.
+    """
+    numbers: dict[tuple[str, str], None] = {}
+    while len(numbers) < BATCH:
+        if known == 0 or chance.random() < 0.2:
+            known += 1
+            numbers["north", f"P{known}"] = None
+        else:
+            numbers["north", f"P{chance.randint(1, known)}"] = None
+    return list(numbers), known
+
+
+def measure(care: CareStore, first: int, known: int, count: int) -> str:
+    """Microseconds a message of records_of, seen and save: by the clock, and of this process's CPU."""
     chance = random.Random(7)
-    newest = known
-    for b in range(count):
-        numbers: list[tuple[str, str]] = []
-        while len(numbers) < BATCH:
-            if known == 0 or chance.random() < 0.2:
-                newest += 1
-                numbers.append(("north", f"P{newest}"))
-            else:
-                pair = ("north", f"P{chance.randint(1, newest)}")
-                if pair not in numbers:
-                    numbers.append(pair)
-        yield first + b * BATCH, numbers, []
-
-
-def measure(care: CareStore, first: int, known: int, count: int) -> tuple[float, float, float]:
-    """Microseconds a message: records_of, seen, save."""
-    load = seen = save = 0.0
-    for seq, numbers, _ in batches(care, first, count, known):
-        started = time.perf_counter()
-        loaded = care.records_of(numbers, [("north", "V" + number[1:]) for _, number in numbers])
-        load += time.perf_counter() - started
-        started = time.perf_counter()
-        care.seen(
-            [SeenKey("north_adt", "NORTH|ADT", f"{seq + i:012d}", digest(seq + i)) for i in range(BATCH)]
-        )
-        seen += time.perf_counter() - started
+    spent = dict.fromkeys(("load", "seen", "save"), (0.0, 0.0))
+    for seq in range(first, first + count * BATCH, BATCH):
+        numbers, known = whom(chance, known)
+        visits = [("north", "V" + number[1:]) for _, number in numbers]
+        keys = [SeenKey("north_adt", "NORTH|ADT", f"{seq + i:012d}", digest(seq + i)) for i in range(BATCH)]
+        with timed(spent, "load"):
+            loaded = care.records_of(numbers, visits)
+        with timed(spent, "seen"):
+            care.seen(keys)
         batch = decided(care, loaded, seq, numbers)
-        started = time.perf_counter()
-        saved = care.save(batch)
-        save += time.perf_counter() - started
+        with timed(spent, "save"):
+            saved = care.save(batch)
         assert not isinstance(saved, Overtaken), saved
     scale = 1e6 / (count * BATCH)
-    return load * scale, seen * scale, save * scale
+    return "  ".join(f"{name} {a * scale:.0f} ({b * scale:.0f} CPU)" for name, (a, b) in spent.items())
+
+
+@contextmanager
+def timed(spent: dict[str, tuple[float, float]], name: str) -> Iterator[None]:
+    clock, cpu = time.perf_counter(), time.process_time()
+    yield
+    a, b = spent[name]
+    spent[name] = (a + time.perf_counter() - clock, b + time.process_time() - cpu)
 
 
 def decided(care: CareStore, loaded: LoadedRecords, seq: int, numbers: list[tuple[str, str]]) -> Batch:
@@ -156,41 +161,34 @@ def decided(care: CareStore, loaded: LoadedRecords, seq: int, numbers: list[tupl
     return batch
 
 
+@contextmanager
+def fresh(given: argparse.Namespace) -> Iterator[CareStore]:
+    """A migrated store: SQLite in a new folder, or the database that was named, which must be empty."""
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        url = store_urls(Path(folder), given.store).care_url
+        migrate(url, "care")
+        engine = open_engine(url, role="care")
+        yield CareStore(engine)
+        engine.dispose()
+
+
 def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--patients", type=int, default=200_000)
+    options.add_argument("--patients", type=int, default=200_000, help="in steps of 5000")
     options.add_argument("--batches", type=int, default=20)
-    options.add_argument("--store")
+    options.add_argument("--store", help="postgresql://...; without: SQLite")
     options.add_argument("--folder", type=Path)
     given = options.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        url = store_urls(Path(folder), given.store).care_url
-        migrate(url, "care")
-        engine = open_engine(url, role="care")
-        care = CareStore(engine)
-        empty = measure(care, 1, 0, given.batches) if not given.store else None
-        if empty:
-            print("empty:  load {:.1f}  seen {:.1f}  save {:.1f} us a message".format(*empty))
-        engine.dispose()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        url = store_urls(Path(folder), given.store).care_url
-        migrate(url, "care")
-        engine = open_engine(url, role="care")
-        care = CareStore(engine)
+    if not given.store:
+        with fresh(given) as care:
+            print("us a message, empty store:", measure(care, 1, 0, given.batches))
+    with fresh(given) as care:
         started = time.perf_counter()
         fill(care, given.patients)
-        spent = time.perf_counter() - started
-        print(
-            f"filled with {given.patients} patients in {spent:.1f} s, {spent / given.patients * 1e6:.0f} us each"
-        )
-        print(
-            "filled: load {:.1f}  seen {:.1f}  save {:.1f} us a message".format(
-                *measure(care, given.patients + 1, given.patients, given.batches)
-            )
-        )
-        engine.dispose()
+        print(f"filled with {given.patients} patients in {time.perf_counter() - started:.1f} s")
+        print("us a message, filled store:", measure(care, given.patients + 1, given.patients, given.batches))
 
 
 if __name__ == "__main__":
