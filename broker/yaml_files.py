@@ -216,10 +216,11 @@ def fit(
     *,
     only: Iterable[str] | None = None,
     without: Iterable[str] = (),
+    faults: list[Loc] | None = None,
 ) -> Model | None:
     """A typed value from what stands at `at`; None when it does not fit, which `problems` then says.
 
-    `only` and `without` leave keys out that another model reads.
+    `only` and `without` leave keys out that another model reads; `faults` is given the place of each error.
     """
     value = document.at(at)
     if not isinstance(value, Mapping):
@@ -231,6 +232,8 @@ def fit(
     except ValidationError as error:
         for found in error.errors(include_url=False):
             problems.errors.append(_told(found, model, document, at, tuple(without)))
+            if faults is not None:
+                faults.append(tuple(found["loc"]))
         return None
 
 

@@ -140,19 +140,30 @@ class _Maker:
     def _field(self, dotted: str, name: str) -> tuple[Path | None, Step] | None:
         """One field's step, with the path whose emptiness makes it do nothing, if there is such a one."""
         own = self.branch.fields.get(dotted)
-        within = [placed for key, placed in self.branch.fields.items() if key.startswith(f"{dotted}.")]
+        if own is None and not self._are_right(f"{dotted}."):
+            return None
         try:
             shape = shape_of(self.model, dotted)
             if shape.kind == "part" and not shape.many:
                 return self._part(dotted, name, shape, own)
-            if own is None:
-                raise Wrong(f"{dotted} has no parts", value=dotted)
+            assert own is not None
             return self._leaf(dotted, name, shape, own.take)
         except Wrong as wrong:
-            teller = own or (within[0] if within else None)
-            if teller is not None:
-                teller.wrong(wrong)
+            if own is not None:
+                own.wrong(wrong)
             return None
+
+    def _are_right(self, before: str) -> bool:
+        """Whether there are all the fields that begin so; those that are not are told."""
+        right = True
+        for key, placed in {**self.branch.fields, **self.branch.repeats}.items():
+            if key.startswith(before):
+                try:
+                    shape_of(self.model, key)
+                except Wrong as wrong:
+                    placed.wrong(wrong)
+                    right = False
+        return right
 
     def _leaf(self, dotted: str, name: str, shape: Shape, take: Take) -> tuple[Path | None, Step]:
         must = self._is_must(dotted, take)

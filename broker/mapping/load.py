@@ -6,6 +6,8 @@ from collections.abc import Callable
 from collections.abc import Mapping as Words
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from broker.errors import Place
 from broker.mapping.apply import BEYOND, Door, Mapping
 from broker.mapping.compile import Branch, Listed, Placed, compile_fields
@@ -20,6 +22,7 @@ from broker.yaml_files import Document, Problems, Wrong, fit, nearest, read_yaml
 __all__ = ["MappingFiles"]
 
 Loc = tuple[str | int, ...]
+_PARTS = ("fields", "repeats", "examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,19 @@ class MappingFiles:
         file, content = files[name]
         if file not in self._read:
             document = read_yaml(content, file, self._problems)
-            said = fit(MappingFile, document, self._problems) if document else None
-            self._read[file] = _Read(said, document) if said and document else None
+            self._read[file] = self._typed(document) if document else None
         return self._read[file]
+
+    def _typed(self, document: Document) -> _Read | None:
+        """The file as typed. Of one that does not fit, what does is read all the same, for its own errors."""
+        faults: list[Loc] = []
+        said = fit(MappingFile, document, self._problems, faults=faults)
+        if said is None and isinstance(document.value, dict) and all(loc[0] in _PARTS for loc in faults):
+            try:
+                said = MappingFile.model_validate(_without(document.value, faults))
+            except ValidationError:
+                return None
+        return _Read(said, document) if said else None
 
     def _chain(self, name: str, read: _Read, files: Words[str, tuple[str, bytes]]) -> list[_Read] | None:
         """The mapping and what it is like, the nearest first."""
@@ -100,7 +113,7 @@ class MappingFiles:
         examples = tuple(
             (example, document.place(("examples", n, "name"))) for n, example in enumerate(said.examples)
         )
-        if not examples:
+        if not examples and "examples" not in document.value:
             self._problems.add("examples: at least one is needed", document.place())
         if start is not None:
             return self._leaving(name, chain, start, produces, examples)
@@ -210,6 +223,17 @@ class MappingFiles:
             return None
         lines = self._lines(listed.branch, is_text=False, within=repeat.each, segment=key)
         return ListLine(key, repeat.each, lines, repeat.when)
+
+
+def _without(value: dict[str, Any], faults: list[Loc]) -> dict[str, Any]:
+    """A mapping's text without the fields, lists and examples that do not fit."""
+    kept = {key: dict(one) if isinstance(one, dict) else one for key, one in value.items()}
+    for word, *rest in faults:
+        if word == "examples" or not rest:
+            kept.pop(str(word), None)
+        else:
+            kept[str(word)].pop(rest[0], None)
+    return kept
 
 
 def _first(chain: list[_Read], word: str) -> str | None:
