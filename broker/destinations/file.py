@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 from uuid import UUID
 
@@ -57,7 +58,8 @@ class _Folder:
         self._folder, self._mode, self._tools = folder, mode, tools
         self._pool = ThreadPool(0, options.connections, name="destination-file")
         self._open: set[Deferred[Outcome]] = set()
-        self._closed = False
+        self._closed = self._swept = False
+        self._sweeping = Lock()
 
     def deliver(self, parcel: Parcel) -> Deferred[Outcome]:
         if self._closed:
@@ -80,6 +82,10 @@ class _Folder:
     def _write(self, parcel: Parcel) -> Outcome:
         if self._tools.reactor.seconds() > parcel.send_before:
             return Failed("too_late")
+        with self._sweeping:
+            if not self._swept:
+                sweep(self._folder)
+                self._swept = True
         return write_whole(self._folder, self._mode, parcel)
 
     def close(self) -> Deferred[None]:
@@ -91,6 +97,12 @@ class _Folder:
                 self._pool.stop()
 
         return ended.addCallback(stop)
+
+
+def sweep(folder: Path) -> None:
+    """Takes away what a process that was killed while it wrote has left under passing names."""
+    for left in folder.glob(".*.part"):
+        left.unlink(missing_ok=True)
 
 
 def write_whole(folder: Path, mode: int, parcel: Parcel) -> Outcome:

@@ -43,7 +43,6 @@ log = structlog.get_logger()
 NEWS_SECS = 0.1
 KEEP_SECS = 10.0
 THREADS = 4
-APPLICATION = {"CA": "AA", "CE": "AE", "CR": "AR"}
 
 
 class Whereabouts(Protocol):
@@ -179,8 +178,8 @@ class SenderService(_Untyped):  # type: ignore[misc]
         )
 
     def _answer_of(self, row: Row, delivery: str) -> bytes:
-        """The application's answer to a message that was answered elsewhere (`answer_to`)."""
-        code: Any = APPLICATION.get(row.answer, row.answer or "AA")
+        """The application's answer that goes elsewhere (`answer_to`): what the journal notes as `>AA`."""
+        code: Any = next((word[1:] for word in row.answer.split() if word.startswith(">")), "AA")
         return acknowledge(
             header(row.raw), Answer(code), control_id=control_id_of(delivery), now=self._care.now()
         )

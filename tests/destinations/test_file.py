@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,39 @@ async def test_content_that_json_cannot_hold_is_rejected(tools: Tools, parcel: A
     outcome = await files.deliver(parcel(payload=None, content={"x": object()}))
     assert outcome == Rejected("unwritable", "TypeError")
     await files.close()
+
+
+DIES_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from broker.destinations import Parcel
+from broker.destinations import file
+
+real = os.fsync
+def die(number):
+    real(number)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = die
+file.write_whole(Path(sys.argv[1]), 0o600, Parcel(delivery=sys.argv[2], content={}, payload=b"MSH|" * 9999))
+"""
+
+
+@pytest.fixture
+def left_behind(tools: Tools) -> Path:
+    """A folder in which a process was killed while it wrote."""
+    folder = tools.out_folder / "westside"
+    died = subprocess.run([sys.executable, "-c", DIES_WHILE_WRITING, str(folder), DELIVERY], check=False)
+    assert died.returncode == -9
+    return folder
+
+
+@ensureDeferred
+async def test_a_process_that_dies_while_it_writes_leaves_nothing_that_is_seen(
+    left_behind: Path, tools: Tools, parcel: Any
+) -> None:
+    [left] = left_behind.iterdir()
+    assert left.name.startswith(".")
+    files = File(folder=Path("westside")).open(tools)
+    assert isinstance(await files.deliver(parcel()), Delivered)
+    await files.close()
+    assert [path.name for path in left_behind.iterdir()] == [f"{DELIVERY}.hl7"]

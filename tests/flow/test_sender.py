@@ -89,13 +89,13 @@ class House:
         assert isinstance(saved, Saved), saved
         return name.hex
 
-    def keep(self, raw: bytes) -> Receipt:
+    def keep(self, raw: bytes, answer: str = "CA") -> Receipt:
         """A message in the journal."""
         receipts: list[Any] = []
         writer = Writer(self.stores.journal_url, post=lambda run: run(), on_death=receipts.append)
         words = dict.fromkeys((name for name in Entry._fields if name not in ("raw", "slot")), "")
         writer.accept(
-            Entry(**words | {"raw": raw, "slot": 1, "channel": "north", "answer": "CA"}), receipts.append
+            Entry(**words | {"raw": raw, "slot": 1, "channel": "north", "answer": answer}), receipts.append
         )
         writer.stop(10)
         return receipts[0]
@@ -169,16 +169,17 @@ async def test_a_message_is_passed_on_as_it_came(house: House) -> None:
     assert system.received == [raw]
 
 
+@pytest.mark.parametrize(("noted", "code"), [("CA >AA", "AA"), (">AE", "AE")])
 @ensureDeferred
-async def test_an_answer_that_goes_elsewhere_is_a_delivery(house: House) -> None:
+async def test_an_answer_that_goes_elsewhere_is_a_delivery(house: House, noted: str, code: str) -> None:
     system = RecordSystem()
     house.add("north/answers", "mllp", host="127.0.0.1", port=await house.listen(system))
     raw = compose({"MSH-9.1": "ADT", "MSH-9.2": "A03", "MSH-10": "77", "MSH-16": "AL"}, version="2.5.1")
-    name = house.pass_on("north/answers", "answer", house.keep(raw))
+    name = house.pass_on("north/answers", "answer", house.keep(raw, noted))
     house.start()
     await house.until(lambda: house.states("north/answers") == ["delivered"])
     answer = read_acknowledgement(system.received[0])
-    assert (answer.code, answer.control_id) == ("AA", "77")
+    assert (answer.code, answer.control_id) == (code, "77")
     assert control_id_of(name).encode() in system.received[0]
 
 
