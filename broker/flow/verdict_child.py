@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from broker.decide import Refusal, map_row
+from broker.flow.structure import structure_problem
 from broker.flow.verdict import HEADER
 from broker.hl7 import Message, Problem, Unreadable
 from broker.project import Project
@@ -37,10 +38,13 @@ _UNREAD = Row(0, 0, datetime(1970, 1, 1, tzinfo=UTC), 0, *("",) * 14, 0, "", b""
 
 def judge(project: Project, channel: str, raw: bytes) -> Problem | None:
     """What is wrong with a message, as the worker would find; None: it can be used, or is of no use here."""
+    said = project.channels[channel]
     try:
-        Message(raw, default_charset=project.channels[channel].default_charset)
+        Message(raw, default_charset=said.default_charset)
     except Unreadable as error:
         return Problem(error.ack_code, error.text, error.where)
+    if said.validate and (problem := structure_problem(raw, said.default_charset)):
+        return problem
     mapped = map_row(_UNREAD._replace(channel=channel, raw=raw), project, frozenset())
     return _problem(mapped.refusal) if mapped.refusal is not None else None
 

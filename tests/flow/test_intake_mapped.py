@@ -107,3 +107,29 @@ async def test_the_answers_of_a_batch_are_the_mappings_too(mapped):
     batch = b"BHS|^~\\&|A|B\r" + adt("A01", "C1") + bad + b"BTS|2\r"
     (answer,) = await deferToThread(hub.ask, frame(batch), 1)
     assert answer.count(b"MSA|AA|C1") == 1 and answer.count(b"MSA|AE|C2") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_channel_that_says_yes_when_it_is_stored_never_loads_a_mapping_in_python(receive, tmp_path):
+    folder = tmp_path / "project" / "mappings"
+    folder.mkdir(parents=True)
+    (folder / "loud.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + STRANGE)
+    (folder / "loud.yaml").write_text(
+        "mapping: Loud\nproduces: Transfer\npython: loud:strange\n"
+        "examples: [{name: nothing, given: north/a02.hl7, notices: 0}]\n"
+    )
+    hub = await receive(deliver="  care: {map: {A02: loud}}")
+    (answer,) = await hub.send(adt("A02", "C1", "F"))
+    assert answer.code == "AA"
+    assert not (tmp_path / "loaded").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_structure_that_is_to_be_validated_is_judged_before_the_answer(receive):
+    hub = await receive(
+        more="acknowledge: mapped\nvalidate: yes",
+        deliver="  care: {map: {A01: adt_admission}}",
+        verdict_children=1,
+    )
+    good, bad = await hub.send(adt("A01", "C1"), adt("A01", "C2").replace(b"PID|1|", b"EVN||2026\rPID|1|"))
+    assert (good.code, bad.code, bad.problems[0].code) == ("AA", "AE", "198")
