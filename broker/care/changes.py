@@ -157,7 +157,7 @@ def _correct(row: Row, want: Want, untouched: bool, maker: Maker) -> Row:
 
 def _correct_told(row: Row, want: Want, fallen: bool, maker: Maker) -> Row:
     says = {**want.says, "late": True} if row.says.get("late") else want.says
-    differs = [name for name in WATCHED if row.says.get(name) != says.get(name)]
+    differs = [name for name in WATCHED.get(row.kind, ()) if row.says.get(name) != says.get(name)]
     told = {(one[1], one[2]) for one in row.told}
     fresh = [list(one) for one in want.reach if (one[1], one[2]) not in told]
     again = fallen and row.state != "joined"

@@ -39,17 +39,20 @@ from broker.care.stays import Stay
 
 __all__ = ["WATCHED", "iso", "of_patient", "of_result", "of_stay"]
 
-# A change of one of these is told as a correction (DOMAIN 1.11); any other only amends what is shown.
-WATCHED = (
-    "disposition",
-    "patient_class",
-    "facility",
-    "destination",
-    "deceased",
-    "result",
-    "pcp_change",
-    "moved_to",
-)
+# What of a kind is told as a correction when it changes (DOMAIN 1.11); anything else only amends what is
+# shown. What comes later in the stay is news of its own: a discharge corrects no admission.
+WATCHED: Mapping[str, tuple[str, ...]] = {
+    "EmergencyArrival": ("facility",),
+    "Admission": ("patient_class", "facility"),
+    "Transfer": ("moved_to", "facility"),
+    "Discharge": ("disposition", "disposition_code", "destination", "patient_class", "facility"),
+    "Death": ("facility",),
+    "Result": ("result",),
+    "PcpChange": ("pcp_change",),
+    "PlannedAdmission": ("patient_class", "facility"),
+    "ExpectedDischarge": ("expected_discharge_at", "facility"),
+    "Leave": ("facility",),
+}
 
 _PERSON = ("npi", "id", "authority", "family", "given")
 

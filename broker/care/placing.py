@@ -64,8 +64,7 @@ class Placing:
         late = bool(facts) and facts[-1][:8] > held[:8]
         home.put(visit.with_facts((*facts, held)) if late else visit.then(held))
         self.touched.add((home.patient, n))
-        if home is not record and home.patient not in record.lent:
-            record.lent = record.lent | {home.patient}
+        self._lend(fact.patient, {home.patient})
         self._state(record, held)
 
     def take(self, fact: Fact) -> None:
@@ -109,7 +108,13 @@ class Placing:
             patients.update(holders)
         for patient in patients:
             self._keep(patient, tie)
+            self._lend(patient, patients)
         self._tied = True
+
+    def _lend(self, patient: int, to: set[int]) -> None:
+        record = self.record(patient)
+        if more := to - record.lent - {patient}:
+            self.writable(patient).lent = record.lent | more
 
     def _keep(self, patient: int, tie: Tie) -> None:
         if all(one[:8] != tie[:8] for one in self.record(patient).ties):
@@ -147,6 +152,8 @@ class Placing:
                 for tie in named.ties:
                     if key[2] in (tie.visit, tie.retired_visit) and tie.site == key[0]:
                         self._keep(record.patient, tie)
+                        self._lend(record.patient, {patient})
+                        self._lend(patient, {record.patient})
                         self._tied = True
         n = record.find(key)
         return (record, n) if n is not None else self._new_visit(record, key)
@@ -184,14 +191,20 @@ class Placing:
 
     def _know_all(self) -> None:
         """Visits that are one with a touched visit must be at hand."""
-        missing = set()
         for patient, n in self.touched:
             one = self.record(patient).summaries[n]
             for key in self.ties.tied((one.site, one.way, one.ident)):
                 if not any(_holds(record, key) for record in self.held.values()):
-                    missing.add((key[0], key[2]))
-        if missing:
-            raise MissingRecords(visits=missing)
+                    self._holders(patient)
+
+    def _holders(self, patient: int) -> set[int]:
+        """Who holds facts that name a patient, or visits that are tied to theirs; all must be at hand."""
+        holders = {patient}
+        while more := {lent for one in holders for lent in self.record(one).lent} - holders:
+            if missing := more - self.held.keys():
+                raise MissingRecords(missing)
+            holders |= more
+        return holders
 
     def _link(self) -> None:
         found, _ = persons(self.held)
@@ -247,24 +260,20 @@ class Placing:
         assert there is not None
         right.put(there.with_facts((*there.facts, *visit.facts)))
         left.put(visit.with_facts(()))
-        left.lent = left.lent | {owner}
+        self._lend(patient, {owner})
         for tie in left.ties:
             if visit.key[2] in (tie.visit, tie.retired_visit) and tie.site == visit.key[0]:
                 self._keep(owner, tie)
+                self._lend(owner, {patient})
         for place in ((patient, n), (owner, there.n)):
             self.touched.add(place)
             _sum_up(self.writable(place[0]), place[1])
 
     def _restated(self, patient: int) -> None:
         """What is said of a patient, made anew from all facts that name them, wherever they are held."""
-        holders = {patient}
-        while more := {lent for one in holders for lent in self.record(one).lent} - holders:
-            if missing := more - self.held.keys():
-                raise MissingRecords(missing)
-            holders |= more
         facts = [
             fact
-            for one in holders
+            for one in self._holders(patient)
             for visit in self.record(one).all_visits()
             for fact in visit.facts
             if fact.patient == patient

@@ -51,11 +51,11 @@ _MICRO = timedelta(microseconds=1)
 
 
 class MissingRecords(Exception):
-    """A decision needs these records too: load them, by patient or by who holds a visit, and decide again."""
+    """A decision needs the records of these patients too: load them and decide again."""
 
-    def __init__(self, patients: Iterable[int] = (), visits: Iterable[tuple[str, str]] = ()) -> None:
-        self.patients, self.visits = frozenset(patients), frozenset(visits)
-        super().__init__(f"{len(self.patients)} patients and {len(self.visits)} visits are needed too")
+    def __init__(self, patients: Iterable[int]) -> None:
+        self.patients = frozenset(patients)
+        super().__init__(f"{len(self.patients)} more records are needed")
 
 
 def micros(at: datetime) -> int:
@@ -273,7 +273,7 @@ class Record:
         self.rows: tuple[Row, ...] = ()
         self.clocks: dict[int, tuple[int, int]] = {}  # row n: when it is due, and its visit
         self.timer = 0
-        self.lent: frozenset[int] = frozenset()  # patients whose records hold facts that name this one
+        self.lent: frozenset[int] = frozenset()  # who holds facts that name this patient, or visits tied to its own
         self.written: frozenset[int] = frozenset()
         self._visits: dict[int, Visit | bytes] = {}
         self._read: Callable[[int, bytes], Visit] | None = None

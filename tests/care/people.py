@@ -205,7 +205,8 @@ class World:
             try:
                 reaction = react(came, gone, loaded, self.given)
             except MissingRecords as missing:
-                involved |= missing.patients | {self.visits[visit] for visit in missing.visits}
+                assert not missing.patients <= involved
+                involved |= missing.patients
                 continue
             break
         for patient, record in reaction.records.items():
