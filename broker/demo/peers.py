@@ -101,6 +101,12 @@ class _MailSession(_Untyped):  # type: ignore[misc]
         super().connectionLost(reason)
         _gone(self, self.factory._open)
 
+    def _messageHandled(self, results: Any) -> None:
+        if all(well for well, _ in results):
+            self.sendCode(250, f"2.0.0 {results[0][1]}".encode())
+        else:
+            super()._messageHandled(results)
+
 
 @implementer(IMessageDelivery)
 class _Envelope:
