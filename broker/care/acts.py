@@ -124,7 +124,12 @@ def _plan_entry_ended(record: Record, act: Act, fact: FactId, maker: Maker) -> N
     section, key = _entry_of(record, act)
     found = next(entry for entry in record.plan if (entry.section, entry.key) == (section, key))
     _write(
-        record, section, key, {**found.body, "at": [micros(act.at), ""], "by": act.by, "ended": True}, fact, maker
+        record,
+        section,
+        key,
+        {**found.body, "at": [micros(act.at), ""], "by": act.by, "ended": True},
+        fact,
+        maker,
     )
 
 

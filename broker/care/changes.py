@@ -57,9 +57,7 @@ def difference(
             if maker.now - want.occurred <= maker.given.policy.outreach_after_days * DAY:
                 fresh.append(_open(want, same, maker))
         else:
-            untouched = (
-                was is not None and not others and was.says == want.says and was.reach == want.reach
-            )
+            untouched = was is not None and not others and was.says == want.says and was.reach == want.reach
             changed[standing.n] = _correct(standing, want, untouched, maker)
         for row in others:
             changed[row.n] = _join(row, want, maker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from broker.care.given import Due
 
@@ -28,10 +28,10 @@ def add_business_days(start: date, count: int, days_off: Callable[[date], bool])
 
 
 def due_at(due: Due, anchor: datetime, zone: tzinfo, days_off: Callable[[date], bool]) -> datetime:
-    """When a task is due, aware, in the facility's zone. Days end with the local day, hours are exact."""
+    """When a task is due, aware. Days end with the local day of the facility, hours are exact."""
     back = -1 if due.before else 1
     if due.hours is not None:
-        return anchor + timedelta(hours=back * due.hours)
+        return anchor.astimezone(UTC) + timedelta(hours=back * due.hours)
     local = anchor.astimezone(zone)
     if due.business_days is not None:
         day = add_business_days(local.date(), back * due.business_days, days_off)

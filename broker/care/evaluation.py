@@ -258,7 +258,8 @@ def _evaluate_stay(
     assert visit is not None
     maker = Maker(record, given, placing.now, trigger)
     maker.of = given.name_of("encounter", record.authority, record.number, *visit.key)
-    maker.encounter, maker.visit = n, n
+    maker.visit = n
+    maker.encounter = n if stood.status or stands.status else None
     maker.changes += _put_encounter(unit, visit, stood, stands, members, maker, before, after)
     rows = [row for one in members for row in one.rows]
     if ground.changed or wants != was:
@@ -344,7 +345,7 @@ def _put_encounter(
     """The encounter as it stands, where that is other than before."""
     was, now = _view(stood), _view(stands)
     patient, n = unit
-    number = after.visit_number(members or (visit,))
+    number = after.visit_number(members) if members else before.visit_number((visit,))
     if (now is None and was is None) or (now == was and number == before.visit_number(before.members(unit))):
         return []
     shown = now or (was and ("cancelled", *was[1:]))

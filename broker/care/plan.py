@@ -21,7 +21,9 @@ from broker.care.stays import Stay
 __all__ = ["BY_A_PERSON", "Claims", "claim", "claims_of_person", "claims_of_stay", "entry_put"]
 
 BY_A_PERSON = -1
-Claims = dict[tuple[str, str], Said]  # section and key: the body, in which `at` (time, and a word for equal ones) orders claims
+Claims = dict[
+    tuple[str, str], Said
+]  # section and key: the body, in which `at` (time, and a word for equal ones) orders claims
 
 _SPOKEN = {
     "home": "home", "home_health": "home with home health care", "acute_transfer": "another acute hospital",

@@ -273,7 +273,9 @@ class Record:
         self.rows: tuple[Row, ...] = ()
         self.clocks: dict[int, tuple[int, int]] = {}  # row n: when it is due, and its visit
         self.timer = 0
-        self.lent: frozenset[int] = frozenset()  # who holds facts that name this patient, or visits tied to its own
+        self.lent: frozenset[int] = (
+            frozenset()
+        )  # who holds facts that name this patient, or visits tied to its own
         self.written: frozenset[int] = frozenset()
         self._visits: dict[int, Visit | bytes] = {}
         self._read: Callable[[int, bytes], Visit] | None = None
