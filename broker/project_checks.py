@@ -243,5 +243,6 @@ class _Checker:
         if getattr(options, "needs_payload", False):
             for kind in kinds:
                 if kind not in one.map:
-                    self.add(f"{one.to} needs a mapping for each kind: {kind} has none", (*at, "map"))
+                    said = f"{kind} has no mapping, and {one.to} needs one: it cannot be sent there"
+                    self.problems.warn(said, self.document.place((*at, "map")))
         return used

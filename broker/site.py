@@ -19,7 +19,6 @@ __all__ = ["Calendar", "PatientNumber", "Site", "SiteFile", "patient_key"]
 _FACILITY = Path.parse("MSH-4.1")
 _FACILITY_ID = Path.parse("MSH-4.2")
 _PLACE = Path.parse("PV1-3.4")
-_NUMBER = Path.parse("PID-3")
 _NPI_AUTHORITIES = ("NPI", "2.16.840.1.113883.4.6")
 
 
@@ -158,8 +157,9 @@ def site_words(message: View) -> tuple[str, str, str]:
 
 def patient_key(message: View, site: Site) -> tuple[str, str] | None:
     """Authority and number of the patient, as mappings find them in PID-3; None where there is none."""
-    numbers = message.repetitions(_NUMBER)
-    for n in range(1, len(numbers) + 1):
+    fields = message.first("PID")
+    text = fields[3] if len(fields) > 3 else ""
+    for n in range(1, text.count(message.root.delimiters.marks[0]) + 2):
         value, first, second, kind = (message.get(f"PID-3[{n}].{part}") for part in ("1", "4.1", "4.2", "5"))
         stated = first or second
         authority = site.resolve_authority(stated)

@@ -143,7 +143,9 @@ def read_yaml(content: bytes, file: str, problems: Problems) -> Document | None:
 
 
 def _unreadable(error: MarkedYAMLError, file: str, text: str) -> ConfigError:
-    mark = error.problem_mark or error.context_mark
+    # What was never closed is to be mended where it was opened, not at the end of the file.
+    unclosed = error.context_mark is not None and "stream end" in str(error.problem)
+    mark = error.context_mark if unclosed or error.problem_mark is None else error.problem_mark
     line = mark.line + 1 if mark else 0
     lines = text.splitlines()
     written = lines[line - 1] if 0 < line <= len(lines) else ""

@@ -156,12 +156,14 @@ class _Maker:
     def _are_right(self, before: str) -> bool:
         """Whether there are all the fields that begin so; those that are not are told."""
         right = True
-        for key, placed in {**self.branch.fields, **self.branch.repeats}.items():
+        said = [(key, placed.wrong) for key, placed in self.branch.fields.items()]
+        said += [(key, listed.wrong) for key, listed in self.branch.repeats.items()]
+        for key, tell in said:
             if key.startswith(before):
                 try:
                     shape_of(self.model, key)
                 except Wrong as wrong:
-                    placed.wrong(wrong)
+                    tell(wrong)
                     right = False
         return right
 

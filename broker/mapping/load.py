@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as Words
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 

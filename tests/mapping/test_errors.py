@@ -33,7 +33,12 @@ from tests.mapping.projects import errors_in, errors_of, mapping_file
         ("attending: PV1-7.1", "a whole field, not of a component", "PV1-7.1", "PV1-7"),
         ("attending: {take: PV1-7, pad: 3}", "is made of a whole field", "pad", ""),
         ("diagnoses: DG1-3", "stands in repeats", "diagnoses", ""),
-        ("service: {take: PV1-10, when: {PV1-2: {start_with: I}}}", "no such test", "start_with", "starts_with"),
+        (
+            "service: {take: PV1-10, when: {PV1-2: {start_with: I}}}",
+            "no such test",
+            "start_with",
+            "starts_with",
+        ),
         ("service: {take: PV1-10, when: {patient_class: I}}", "a path, such as", "patient_class", ""),
         ("service: {take: PV1-10, when: {PV1-2: {in_table: nope}}}", "no such table", "nope", ""),
         ("service: {take: PV1-10, when: {PV1-2: {matches: '(('}}}", "no pattern", "((", ""),
@@ -56,7 +61,7 @@ def test_the_line_is_that_of_the_word():
 
 def test_a_path_with_brackets_inside_braces_must_be_quoted_and_the_error_says_so():
     (error,) = [
-        error for error in errors_in('visit_id: {take: PID-3[5=MR,4.1=NORTH].1}') if "quotes" in error.text
+        error for error in errors_in("visit_id: {take: PID-3[5=MR,4.1=NORTH].1}") if "quotes" in error.text
     ]
     assert error.place.line == 7
     assert 'take: "PID-3[5=MR' in error.right
