@@ -32,10 +32,10 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/broker check
 	$(BIN)/broker test
-	$(BIN)/pytest -n $(WORKERS) -m "not crash"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not crash"
 
 unit: venv
-	$(BIN)/pytest -n $(WORKERS) -m "not slow and not postgres and not crash"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow and not postgres and not crash"
 
 bench: venv
 	$(BIN)/broker bench --keep bench/results

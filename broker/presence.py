@@ -24,9 +24,8 @@ from broker.errors import OperationError
 
 __all__ = ["Presence", "Present", "die_with_parent", "present"]
 
-_NOTE = struct.Struct(
-    "<qqd"
-)  # process id, port of /metrics, time of the last beat (this machine's monotonic)
+# process id, port of /metrics, time of the last beat (this machine's monotonic clock), ready or not
+_NOTE = struct.Struct("<qqd?")
 
 
 class Presence:
@@ -40,12 +39,17 @@ class Presence:
             raise OperationError(f"{name} runs already on this data folder", code="runs_already")
         self._file.truncate(_NOTE.size)
         self._map = mmap.mmap(self._file.fileno(), _NOTE.size)
-        self._port = metrics_port
+        self._port, self._ready = metrics_port, False
         self.beat()
 
     def beat(self) -> None:
         """Notes that progress was made now. Takes a microsecond and never blocks."""
-        _NOTE.pack_into(self._map, 0, os.getpid(), self._port, time.monotonic())
+        _NOTE.pack_into(self._map, 0, os.getpid(), self._port, time.monotonic(), self._ready)
+
+    def ready(self) -> None:
+        """Notes that this process does its work from now on: what it listens on is open."""
+        self._ready = True
+        self.beat()
 
     def close(self) -> None:
         """Takes the note away. A process that is killed need not call it."""
@@ -74,6 +78,7 @@ class Present:
     pid: int
     metrics_port: int
     beat_at: float
+    ready: bool
 
 
 def present(folder: Path) -> Iterator[Present]:

@@ -14,13 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from broker.channel import Mllp
@@ -112,6 +113,7 @@ def run_all(home: Home) -> int:
         # This module, not the command line: a child need not load every command before it starts.
         arguments = [sys.executable, "-m", "broker.run", command, name, str(home.project)]
         supervisor.add(name, arguments, environment)
+    presence.ready()
     log.info("broker.starts", bundle=digest[:12], data=str(home.data), web=settings.web)
     return run_service(reactor, supervisor, presence, hard_stop_secs=settings.drain_secs + 10)
 
@@ -124,8 +126,9 @@ def check_ports(home: Home, project: Project) -> None:
         for channel in project.channels.values()
         if isinstance(channel.receive, Mllp)
     ]
-    for name, host, port in wanted:
-        bound(name, host, port).close()
+    with ExitStack() as held:  # all at once, so that two who want the same port are found
+        for name, host, port in wanted:
+            held.enter_context(bound(name, host, port))
 
 
 def bound(name: str, host: str, port: int) -> socket.socket:
@@ -156,6 +159,14 @@ def run_intake(home: Home, name: str) -> int:
         service = build_intake(
             project, digest, home.stores, reactor, folder=home.project, drain_secs=drain_secs
         )
+
+        def look() -> None:
+            if len(service.ports) == len(service.listeners):
+                presence.ready()
+                looking.stop()
+
+        looking = LoopingCall(look)
+        reactor.callWhenRunning(looking.start, 0.05, now=False)
         return run_service(reactor, service, presence, home.settings.drain_secs)
 
 
@@ -166,6 +177,7 @@ def run_deliver(home: Home, name: str) -> int:
     reactor = monotonic_reactor()
     with one_process(home, name) as (presence, project, digest):
         service = build_sender(project, digest, home, reactor)
+        reactor.callWhenRunning(presence.ready)
         return run_service(reactor, service, presence, home.settings.drain_secs)
 
 
@@ -179,6 +191,7 @@ def run_work(home: Home, name: str) -> int:
         care = CareStore(open_engine(home.stores.care_url, role="care"))
         reader = reader_of(home)
         check_cursors(care, reader)
+        presence.ready()
         pace = Pace(batch_size=home.settings.batch_size)
         Worker(project, digest, reader, care, pace, beat=presence.beat).run(stop)
     return 0
@@ -191,7 +204,7 @@ def run_web(home: Home, name: str) -> int:
     from broker.watch import Watch
     from broker.web import make_app
 
-    with one_process(home, name) as (_presence, _project, _digest):
+    with one_process(home, name) as (presence, _project, _digest):
         host, port = home.settings.web_at()
         listening = bound(name, host, port)
         listening.set_inheritable(True)
@@ -205,6 +218,7 @@ def run_web(home: Home, name: str) -> int:
             lifespan="off",
             timeout_graceful_shutdown=math.ceil(home.settings.drain_secs),
         )
+        presence.ready()
         log.info("web.listens", host=host, port=listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
     return 0

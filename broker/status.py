@@ -41,10 +41,13 @@ class ProcessStatus:
     pid: int
     metrics_port: int
     beat_secs_ago: float
+    ready: bool = True
 
     @classmethod
     def of(cls, noted: Present, monotonic: float) -> ProcessStatus:
-        return cls(noted.name, noted.pid, noted.metrics_port, max(0.0, monotonic - noted.beat_at))
+        return cls(
+            noted.name, noted.pid, noted.metrics_port, max(0.0, monotonic - noted.beat_at), noted.ready
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ def readiness(
     for name in expected:
         if name not in alive:
             amiss[name] = "not_running"
+        elif not alive[name].ready:
+            amiss[name] = "starting"
         elif name.startswith("work") and alive[name].beat_secs_ago > batch_secs:
             amiss[name] = "no_progress"
         else:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -51,13 +52,18 @@ def copy_project(source: Path, target: Path, first_port: int | None = None) -> d
     return moved
 
 
+_candidates = cycle(range(10_000 + os.getpid() * 37 % 20_000, 32_000))
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on now, below those that the kernel gives to clients."""
+    """Ports of 127.0.0.1 that nobody listens on now, below those that the kernel gives to clients.
+
+    No two calls in a process give the same ones.
+    """
     found: list[int] = []
-    candidate = 10_000 + os.getpid() * 37 % 20_000
     while len(found) < count:
-        candidate = candidate + 1 if candidate < 32_000 else 10_000
         with socket.socket() as taken:
+            candidate = next(_candidates)
             try:
                 taken.bind(("127.0.0.1", candidate))
             except OSError:

@@ -50,3 +50,13 @@ def test_two_of_one_name_do_not_run_on_one_data_folder(tmp_path):
         Presence(tmp_path, "intake")
     first.close()
     Presence(tmp_path, "intake").close()
+
+
+def test_a_process_is_ready_when_it_says_so(tmp_path):
+    note = Presence(tmp_path, "intake")
+    (before,) = present(tmp_path)
+    note.ready()
+    note.beat()
+    (after,) = present(tmp_path)
+    note.close()
+    assert (before.ready, after.ready) == (False, True)

@@ -102,11 +102,12 @@ def failing():
     [
         ([("intake", 0), ("work-1", 0)], {"care": "store_failed"}),
         ([("intake", 0)], {"care": "store_failed", "work-1": "not_running"}),
+        ([("intake", None), ("work-1", 0)], {"care": "store_failed", "intake": "starting"}),
         ([("intake", 90), ("work-1", 61)], {"care": "store_failed", "work-1": "no_progress"}),
     ],
 )
 def test_a_broker_is_ready_when_its_stores_answer_and_its_processes_live(processes, amiss):
-    alive = [ProcessStatus(name, 1, 0, secs) for name, secs in processes]
+    alive = [ProcessStatus(name, 1, 0, secs or 0, secs is not None) for name, secs in processes]
     found = readiness({"journal": lambda: 1, "care": failing}, ["intake", "work-1"], alive, batch_secs=60)
     assert found.amiss == amiss
     assert "journal" in found.well
