@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
+from uuid import UUID
 
 import structlog
 
 from broker.care.facts import Act, Fact, FactId
-from broker.care.given import Given
+from broker.care.given import Directory, Given, Reach
 from broker.channel import Route
 from broker.errors import BrokerError
 from broker.hl7 import Message
@@ -347,8 +348,19 @@ def decide_act(act: Act, number: int, records: Records, given: Given) -> Batch:
     return batch
 
 
+def narrowed(directory: Directory, project: Project) -> Directory:
+    """The directory, each way to reach somebody limited to what its outbound channel takes."""
+    takes = {name: frozenset(channel.notifications) for name, channel in project.channels.items()}
+
+    def limited(reach: Reach) -> Reach:
+        kinds = takes.get(reach.destination.partition("/")[0])
+        return replace(reach, kinds=kinds if reach.kinds is None else reach.kinds & kinds) if kinds else reach
+
+    return Directory({key: tuple(map(limited, ways)) for key, ways in directory.entries.items()})
+
+
 def given_of(project: Project, directory: Any, now: datetime, name_of: Callable[..., Any]) -> Given:
-    """What a decision of this project rests on beside the facts."""
+    """What a decision of this project rests on beside the facts; `directory` is narrowed already."""
     return Given(
         rules=project.rules,
         tells=project.tells,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import orjson
 
 from broker.care.facts import Act
-from broker.decide import decide_act, given_of
+from broker.decide import decide_act, given_of, narrowed
 from broker.errors import OperationError
 from broker.ids import Names
 from broker.project import Project
@@ -113,7 +113,7 @@ def _act(
         if patient not in loaded.records:
             raise OperationError("there is no such patient", code="no_such_patient")
         act = Act(kind, patient, row, who.name, now, body)
-        given = given_of(project, care.directory(), now, names)
+        given = given_of(project, narrowed(care.directory(), project), now, names)
         batch = decide_act(act, number, Records(loaded, care.records, _no_new_patient), given)
         batch.acts.append(ActPut(number, kind, patient, row, who.name, now, orjson.dumps(body)))
         about = f"{kind.partition('_')[0]}/{patient}.{row}"

@@ -17,7 +17,7 @@ from broker.commands.acting import opened_care
 from broker.commands.files import messages_of
 from broker.commands.output import AsJson, failing_well, plain, print_json, print_table, say
 from broker.commands.places import DataFolder, ProjectFolder, StoreUrl, home
-from broker.decide import given_of
+from broker.decide import given_of, narrowed
 from broker.errors import OperationError
 from broker.ids import Names
 from broker.preview import NOTHING, Preview, Stored, previews
@@ -102,7 +102,7 @@ def try_message(
             with opened_care(home(project, data, store)) as care:
                 numbers = count(UNUSED)
                 stored = Stored(care.records_of, care.records, lambda: next(numbers))
-                given = given_of(found, care.directory(), care.now(), Names(care.secret()))
+                given = given_of(found, narrowed(care.directory(), found), care.now(), Names(care.secret()))
                 shown = previews(messages, found, tried, stored, given)
         else:
             given = given_of(found, Directory(), datetime.now(UTC), Names(b"nothing is kept of a try"))

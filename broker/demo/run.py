@@ -28,14 +28,23 @@ from broker.trial import Trial, copy_project
 __all__ = ["Stage", "staged"]
 
 HOSPITALS = ("north", "lakeside")
-# Who is reached where: NPI (or role), name, practice, and how: by HL7 into a record system, or by mail.
+# Who is reached where: NPI (or role), name, practice, how (by HL7 into a record system, or by mail), and of
+# which kinds where not of all.
 WESTSIDE, HARBOR = "Westside Family Practice", "Harbor Primary Care"
 DIRECTORY = (
-    ("1512873401", "Okafor, Grace", WESTSIDE, "mllp", "WESTSIDE"),
-    ("1955217843", "Bose, Anjali", HARBOR, "smtp", "bose@harbor.example"),
-    ("1622984510", "Lindqvist, Nils", "North Hospital", "smtp", "lindqvist@north.example"),
-    ("1733095628", "Meyer, Hannah", "Lakeside", "smtp", "meyer@lakeside.example"),
-    ("coordinator", "Care coordination", "", "smtp", "desk@handoff.example"),
+    ("1512873401", "Okafor, Grace", WESTSIDE, "mllp", "WESTSIDE", ()),
+    (
+        "1512873401",
+        "Okafor, Grace",
+        WESTSIDE,
+        "smtp",
+        "okafor@westside.example",
+        ("Result", "PcpChange", "ExpectedDischarge"),
+    ),
+    ("1955217843", "Bose, Anjali", HARBOR, "smtp", "bose@harbor.example", ()),
+    ("1622984510", "Lindqvist, Nils", "North Hospital", "smtp", "lindqvist@north.example", ()),
+    ("1733095628", "Meyer, Hannah", "Lakeside", "smtp", "meyer@lakeside.example", ()),
+    ("coordinator", "Care coordination", "", "smtp", "desk@handoff.example", ()),
 )
 PARTS = ("channels", "mappings")
 
@@ -121,11 +130,11 @@ def fill_directory(trial: Trial, project: Project) -> None:
     """Dr. Okafor's practice takes HL7, everybody else a mail."""
     by_type = {one.to: name for name, one in project.destinations().items()}
     entries = []
-    for key, name, practice, kind, address in DIRECTORY:
+    for key, name, practice, kind, address, kinds in DIRECTORY:
         who = ("practitioner", "npi", key) if key.isdigit() else ("role", "role", key)
         if kind not in by_type:
             raise OperationError(f"the project has no destination of type {kind}", code="no_destination")
-        entries.append(DirectoryEntry(*who, name, practice, by_type[kind], address))
+        entries.append(DirectoryEntry(*who, name, practice, by_type[kind], address, kinds))
     engine = open_engine(store_urls(trial.data).care_url, role="care")
     try:
         import_directory(CareStore(engine), Who("demo", "demo"), entries, whole=True)

@@ -19,7 +19,7 @@ import structlog
 
 from broker.care.given import Directory, Given
 from broker.crash import at as crash_at
-from broker.decide import Mapped, Refusal, decide, decide_due, given_of, map_row, named, seen_key
+from broker.decide import Mapped, Refusal, decide, decide_due, given_of, map_row, named, narrowed, seen_key
 from broker.errors import StoreError
 from broker.flow.careful import Careful
 from broker.ids import Names
@@ -220,7 +220,7 @@ class Worker:
 
     def _given(self) -> Given:
         if self._monotonic() >= self._directory_at:
-            self._directory = self._care.directory()
+            self._directory = narrowed(self._care.directory(), self._project)
             self._directory_at = self._monotonic() + self._pace.directory_secs
         return given_of(self._project, self._directory, self._care.now(), self._names)
 
