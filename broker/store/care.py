@@ -39,7 +39,7 @@ from broker.store.batch import (
     SeenPut,
 )
 from broker.store.care_save import BeenOvertaken, save_batch
-from broker.store.care_sql import LOADS
+from broker.store.care_sql import FORGET_SEEN, LOADS
 from broker.store.directory import read_directory
 from broker.store.hot import Hot, Overtaken, Refusable, database_time, judged, storable, translating
 from broker.store.locks import SLOT, WORKER, open_locks
@@ -248,6 +248,12 @@ class CareStore:
             )
             rows = hot.run(sql.replace(" % 64", " %% 64"), now, sorted(slots), limit)
             return [DueTimer(*row) for row in rows]
+
+    def forget_seen(self, older_than: datetime, limit: int = 10_000) -> int:
+        """Forgets the keys of messages that came before a time (30 days ago); returns how many."""
+        with translating(), self._engine.begin() as connection:
+            hot = Hot(connection)
+            return int(hot.change(FORGET_SEEN, at=hot.at(older_than), limit=limit))
 
     def save(self, batch: Batch) -> Saved | Overtaken:
         """Writes what a batch decided and moves its cursors: all or nothing.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LOADS", "MOVES", "PUTS", "Load", "Put"]
+__all__ = ["FORGET_SEEN", "LOADS", "MOVES", "PUTS", "Load", "Put"]
 
 Again = Literal["fail", "replace", "same", "count"]
 
@@ -278,3 +278,9 @@ class LOADS:
         "SELECT slot, stream, seq FROM cursor WHERE slot IN (SELECT value FROM json_each(?))",
         "SELECT slot, stream, seq FROM cursor WHERE slot = ANY(%s::int[])",
     )
+
+
+FORGET_SEEN = (
+    "DELETE FROM seen WHERE (channel, sender, control_id, digest) IN"
+    " (SELECT channel, sender, control_id, digest FROM seen WHERE at < {at} ORDER BY at LIMIT {limit})"
+)

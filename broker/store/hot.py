@@ -139,6 +139,10 @@ class Hot:
         """The rows of a query that both stores understand; its places are `{name}`."""
         return self._connection.exec_driver_sql(worded(sql, self._lite), given).fetchall()
 
+    def change(self, sql: str, **given: Any) -> int:
+        """Runs a statement that both stores understand; returns how many rows it changed."""
+        return self._connection.exec_driver_sql(worded(sql, self._lite), given).rowcount
+
     def put(self, put: Put, rows: Sequence[tuple[Any, ...]]) -> int:
         """Puts rows, all of them or an error; returns how many were put."""
         if not rows:

@@ -208,6 +208,15 @@ def test_a_repeat_is_known_by_channel_sender_control_id_and_digest(care: CareSto
     assert care.seen([key, *others, key._replace(control_id="N\0")]) == {key: (1, 7)}
 
 
+def test_repeats_are_forgotten_the_oldest_first(care: CareStore) -> None:
+    keys = [SeenKey("north_adt", "A|B", f"M{n}", "aa") for n in range(4)]
+    care.save(Batch(seen=[SeenPut(key, 1, n, AT + timedelta(days=n)) for n, key in enumerate(keys, 1)]))
+    assert care.forget_seen(AT + timedelta(days=4), limit=2) == 2
+    assert set(care.seen(keys)) == set(keys[2:])
+    assert care.forget_seen(AT + timedelta(days=4)) == 1
+    assert set(care.seen(keys)) == {keys[3]}
+
+
 def test_a_message_may_stand_for_itself_again(care: CareStore) -> None:
     seen = SeenPut(SeenKey("north_adt", "A|B", "M1", "aa"), 1, 7, AT)
     care.save(Batch(seen=[seen]))

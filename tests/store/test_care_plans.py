@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Select, text
 
 from broker.store.aside import NEXT_CHANNEL, RELEASED, RESUMED, for_store
 from broker.store.care import Batch, CareStore, RecordPut
-from broker.store.care_sql import LOADS, MOVES, Load
+from broker.store.care_sql import FORGET_SEEN, LOADS, MOVES, Load
 from broker.store.claims import DUE, EARLIER, WAITING
 from broker.store.hot import worded
 from broker.store.open import Stores, open_engine
@@ -92,6 +92,7 @@ QUERIES = [
     (TIMELINE, {"end": 1, "limit": 10}, []),
     (DELIVERIES, {"end": 1}, []),
     (ENDS, {"key": 65536}, []),
+    (FORGET_SEEN, {"at": MICROS, "limit": 10}, ["seen_by_time"]),
 ]
 
 
@@ -206,7 +207,7 @@ def test_records_are_read_by_ranges_of_their_key_on_postgresql(filled: Engine) -
 def test_queries_go_along_their_index_on_postgresql(
     filled: Engine, sql: str, given: dict[str, Any], indexes: list[str]
 ) -> None:
-    at = {name: AT if name == "now" else value for name, value in given.items()}
+    at = {name: AT if name in ("now", "at") else value for name, value in given.items()}
     plan = post_plan(filled, worded(sql, False), at)
     for index in indexes:
         assert index in plan, plan
