@@ -144,7 +144,9 @@ def _write(record: Record, section: str, key: str, body: Said, fact: FactId, mak
     was: Claims = {}
     for entry in record.plan:
         if (entry.section, entry.key) == (section, key):
-            was = {(section, key): one[2] for one in entry.claims if one[0] == BY_A_PERSON}
+            for visit, _, written in entry.claims:
+                if visit == BY_A_PERSON:
+                    was[section, key] = written
     claim(record, BY_A_PERSON, was, {(section, key): body}, fact, maker.changes)
 
 

@@ -109,8 +109,9 @@ class Side:
         if unit:
             who["pcp"] = _pcp_at(record, self.fold(unit).facts)
         former = _former_pcp(record)
+        here = [one for one in around if record.summaries.get(one.n) is one]
         return Context(
-            record.authority, record.number, who, former, death, plan, around, self.given, self.now
+            record.authority, record.number, who, former, death, plan, around, here, self.given, self.now
         )
 
     def wanted(self, unit: Unit) -> Wanted:
@@ -488,7 +489,7 @@ def _pcps(record: Record) -> list[object]:
 
 
 def _pcp_at(record: Record, facts: Sequence[Held]) -> Said | None:
-    """The PCP that was named last when a stay's last fact was recorded, by whatever message of the patient."""
+    """The PCP whom any message of the patient had named last when a stay's last fact was recorded."""
     last = list(facts[-1][:8]) if facts else []
     found = [run.value for run in record.runs if run.name == "pcp" and run.first <= last]
     return found[-1] if found else None

@@ -60,7 +60,10 @@ Wanted = dict[tuple[str, str, str], Want]
 
 
 class Context(NamedTuple):
-    """What must be known around a stay: the patient's number, the person, the stays before and after."""
+    """What must be known around a stay: the patient's number, the person, the stays before and after.
+
+    `around` are the person's, `here` those of them under the same number.
+    """
 
     authority: str
     number: str
@@ -69,6 +72,7 @@ class Context(NamedTuple):
     death: Death | None
     has_plan: bool
     around: Sequence[Summary]
+    here: Sequence[Summary]
     given: Given
     now: int
 
@@ -188,7 +192,7 @@ def _goes_on(stay: Stay, site_name: str, context: Context) -> bool:
         and one.patient_class in ADMITTED
         and one.status != "planned"
         and stay.started <= one.started <= stay.discharged_at + gap
-        for one in context.around
+        for one in context.here
     )
 
 
@@ -218,9 +222,9 @@ def _happenings(
     if stay.admitted is not None:
         yield _Happening("Admission", "", stay.admitted, _admitted_at(stay), {}, words)
     left = stay.discharge
-    if left is not None and stay.is_discharged and words["disposition"] not in _NO_DISCHARGE_TOLD:
-        if not left.who.get("deceased"):
-            yield _Happening("Discharge", "", left, stay.discharged_at, {}, words)
+    alive = left is not None and words["disposition"] not in _NO_DISCHARGE_TOLD
+    if left is not None and alive and stay.is_discharged and not left.who.get("deceased"):
+        yield _Happening("Discharge", "", left, stay.discharged_at, {}, words)
     if stay.planned is not None and stay.status == "planned":
         yield _Happening("PlannedAdmission", "", stay.planned, stay.planned.happened, {}, words)
     if stay.expected is not None and not stay.is_discharged:
@@ -513,7 +517,7 @@ def _reviews(stay: Stay, site_name: str, context: Context) -> Iterator[Want]:
                 "wrong_result", order.wrong, "A result was posted wrongly, perhaps of another patient"
             )
     if stay.admitted is not None and stay.status == "in_progress":
-        for one in context.around:
+        for one in context.here:
             if (
                 one.site == site_name
                 and one.status == "in_progress"

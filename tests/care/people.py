@@ -65,11 +65,12 @@ def tell(kind: str, *recipients: str, urgency: str = "routine", **when: Any) -> 
 
 
 SNF = ("snf", "rehabilitation", "long_term_care_hospital", "nursing_facility")
+HOME = ("yes", "verify")
 BED = {"setting": "inpatient"}
 RULES = (
     rule("admission_review", Due(business_days=1), opening=("Admission", "ClassChange"), **BED),
     rule("send_plan", Due(hours=1), setting="emergency", status="in_progress", plan="yes"),
-    rule("post_discharge_call", Due(business_days=2), status="discharged", goes_home=("yes", "verify"), **BED),
+    rule("post_discharge_call", Due(business_days=2), goes_home=HOME, status="discharged", **BED),
     rule(
         "pcp_visit", Due(days=14), "pcp_office", status="discharged", goes_home=("yes", "verify"),
         readmitted="no", **BED,
