@@ -18,7 +18,7 @@ from broker.store.journal import Reader, verify
 from broker.store.open import Stores
 
 ALL_SLOTS = range(-2, 64)
-CYCLES = 10
+CYCLES = 6
 PROCESS = """
 import sys, time
 from pathlib import Path

@@ -64,10 +64,7 @@ async def bound(desk: Desk, tls: ServerTls | None = None, **limits: Any) -> tupl
 
 
 def read_all(wire: socket.socket) -> bytes:
-    got = b""
-    while piece := wire.recv(65536):
-        got += piece
-    return got
+    return b"".join(iter(lambda: wire.recv(1 << 20), b""))
 
 
 @contextmanager
