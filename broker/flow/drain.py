@@ -21,7 +21,7 @@ from broker.errors import BrokerError
 from broker.flow.delivery_counts import DeliveryCounts
 from broker.flow.retry import Pause
 from broker.flow.settling import Attempt, Settling, Terms, settlement
-from broker.outcome import Delivered, Outcome, Rejected, Unclear
+from broker.outcome import Delivered, Failed, Outcome, Rejected, Unclear
 from broker.store.deliveries import Claimed, Deliveries, Lost, Paused
 
 __all__ = ["Drain", "World"]
@@ -348,7 +348,7 @@ class Drain(_Untyped):  # type: ignore[misc]
             outcome: Outcome = made
         except Exception as error:  # a destination from outside that breaks its word, or a fault of ours
             log.error("delivery.fault", destination=self.name, delivery=one.name, exc_info=error)
-            outcome = Unclear("fault") if parcel is not None else Rejected("fault")
+            outcome = Unclear("fault") if parcel is not None else Failed("fault")
         secs = self._clock.seconds() - began
         self._world.counts.attempted(self.name, type(outcome).__name__.lower(), secs)
         return Attempt(one, outcome, parcel)

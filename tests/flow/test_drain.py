@@ -559,3 +559,21 @@ def test_two_deliver_processes_never_send_the_same(stores: Stores) -> None:
     for here in (one, other):
         here.locks.close()
         here.engine.dispose()
+
+
+def test_a_fault_before_anything_was_sent_is_tried_again(house: Made) -> None:
+    here = house(safe_to_repeat=False)
+    real, faults = here.render, [RuntimeError("Muster")]
+
+    def render(one: Claimed, send_before: float) -> Parcel | Outcome:
+        if faults:
+            raise faults.pop()
+        return real(one, send_before)
+
+    here.render = render  # type: ignore[method-assign]
+    here.drain = here.new_drain(safe_to_repeat=False)
+    here.tell(here.patient())
+    here.start()
+    assert (here.states, here.column("code")) == (["queued"], ["fault"])
+    here.clock.pump([1.0] * 20)
+    assert here.states == ["delivered"]
