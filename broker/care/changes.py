@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from broker.care.content import WATCHED
 from broker.care.puts import Maker, deliver, put_row
-from broker.care.record import DAY, HOUR, SECOND, Row, Said
+from broker.care.record import DAY, HOUR, SECOND, Held, Row, Said
 from broker.care.wanted import Because, Want, Wanted
 
 __all__ = ["LIVE", "Ground", "difference"]
@@ -27,7 +27,7 @@ class Ground(NamedTuple):
     changed: bool
     moved: bool
     died: bool
-    meanings: frozenset[str]  # the facts that stand
+    facts: Sequence[Held]  # those that stand
 
 
 def difference(
@@ -203,7 +203,7 @@ def _fall(row: Row, ground: Ground, maker: Maker, fresh: list[Row]) -> Row:
         return row
     if row.kind == "added" and not ground.died:
         return row  # a person's own task, which no fact called for
-    if row.work == "dismissed" or (row.work == "done" and row.meaning in ground.meanings):
+    if row.work == "dismissed" or (row.work == "done" and any(fact.meaning == row.meaning for fact in ground.facts)):
         return row
     state = "changed_after" if row.work else "withdrawn"
     row = row._replace(state=state, closed=maker.now)

@@ -37,6 +37,8 @@ class Side:
         self._people: dict[int, tuple[list[Record], Death | None, bool]] = {}
         self._stays: dict[int, dict[int, int]] = {}
         self.folded: dict[Unit, Stay] = {}
+        self._contexts: dict[Unit, Context] = {}
+        self._said: dict[int, Said] = {}
 
     def stay_of(self, patient: int, n: int) -> int:
         """The stay that a visit belongs to."""
@@ -100,14 +102,29 @@ class Side:
             and (one.ended or one.started) >= first
         ]
 
+    def said(self, patient: int) -> Said:
+        """The last words on a patient, by the messages of this number."""
+        found = self._said.get(patient)
+        if found is None:
+            found = self._said[patient] = said_last([self.records[patient]])
+        return found
+
     def context(self, patient: int, unit: Unit | None) -> Context:
         """What must be known to say what should stand of a stay, or of the person."""
+        found = self._contexts.get(unit) if unit else None
+        if found is None:
+            found = self._context(patient, unit)
+            if unit:
+                self._contexts[unit] = found
+        return found
+
+    def _context(self, patient: int, unit: Unit | None) -> Context:
         record = self.records[patient]
         _, death, plan = self.person(patient)
         around = self.around(unit) if unit else ()
-        who = said_last([record])
+        who = self.said(patient)
         if unit:
-            who["pcp"] = _pcp_at(record, self.fold(unit).facts)
+            who = {**who, "pcp": _pcp_at(record, self.fold(unit).facts)}
         former = _former_pcp(record)
         here = [one for one in around if record.summaries.get(one.n) is one]
         return Context(
@@ -242,17 +259,19 @@ def _evaluate_stay(
         for one in members
         if patient in before.records and before.records[patient].visit(one.n) is not None
     }
+    stood = before.fold(unit)
+    stands = after.fold(unit) if members else _NOTHING
+    if earlier == {unit} and stood.alike(stands) and _around_alike(unit, before, after):
+        return []
     was: Wanted = {}
     for one in sorted(earlier):
         was = {**before.wanted(one), **was}
     wants = after.wanted(unit)
-    stood = before.fold(unit)
-    stands = after.fold(unit) if members else _NOTHING
     ground = Ground(
         changed=len(earlier) > 1 or _signature(stood, patient, before) != _signature(stands, patient, after),
         moved=bool(stood.facts) and not stands.facts and bool(members) and _is_elsewhere(placing, members[0]),
         died=_dead(patient, after),
-        meanings=frozenset(fact.meaning for fact in stands.facts) if wants != was else frozenset(),
+        facts=stands.facts,
     )
     record = placing.held[patient]
     visit = members[0] if members else record.visit(n)
@@ -275,6 +294,14 @@ def _evaluate_stay(
 
 
 _NOTHING = fold((), 0)
+
+
+def _around_alike(unit: Unit, before: Side, after: Side) -> bool:
+    """Nothing beside a stay that matters to it is other than before, nor is it made of other visits."""
+    if [one.n for one in before.members(unit)] != [one.n for one in after.members(unit)]:
+        return False
+    was, now = before.context(unit[0], unit), after.context(unit[0], unit)
+    return was[:-1] == now[:-1] and before.ties is after.ties
 
 
 def _signature(stay: Stay, patient: int, side: Side) -> tuple[object, ...]:
@@ -439,7 +466,7 @@ def _put_patient(
 def _identity(side: Side, patient: int) -> tuple[Said, int, bool, int]:
     record = side.records[patient]
     death = side.person(patient)[1]
-    return identity(said_last([record])), record.person, death is not None, death.died_at if death else 0
+    return identity(side.said(patient)), record.person, death is not None, death.died_at if death else 0
 
 
 def _evaluate_person(
@@ -452,7 +479,7 @@ def _evaluate_person(
     died = _dead(patient, after)
     maker = Maker(record, given, placing.now, trigger)
     maker.of = given.name_of("patient", record.authority, record.number)
-    ground = Ground(died != _dead(patient, before), False, died, frozenset())
+    ground = Ground(died != _dead(patient, before), False, died, ())
     if ground.changed or wants != was:
         maker.record = record = placing.writable(patient)
         record.rows = difference(was, wants, record.rows, ground, maker)
@@ -513,7 +540,7 @@ def _pcp_changed(record: Record) -> Because | None:
 def _claims_of_person(side: Side, patient: int) -> Claims:
     record = side.records[patient]
     visit = record.visit(0)
-    return claims_of_person(visit.facts if visit else (), said_last([record]).get("pcp"))
+    return claims_of_person(visit.facts if visit else (), side.said(patient).get("pcp"))
 
 
 # --- time

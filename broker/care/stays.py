@@ -122,10 +122,19 @@ class Stay:
         first = self.admitted or self.opening or self.planned or (self.facts[0] if self.facts else None)
         return first.happened if first else 0
 
+    def alike(self, other: Stay) -> bool:
+        """Whether both stand alike in everything that may be asked of them, but for when it was last said."""
+        return not (self.orders or other.orders) and all(
+            getattr(self, name) == getattr(other, name) for name in _ASKED
+        )
+
     @property
     def is_discharged(self) -> bool:
         """The patient has left, and it was not said that they are still in."""
         return self.status == "discharged"
+
+
+_ASKED = tuple(name for name in Stay.__slots__ if name not in ("facts", "last_who", "orders"))
 
 
 def fold(facts: Sequence[Held], patient: int) -> Stay:
