@@ -25,7 +25,7 @@ OrderStatus = Literal[
 class Observation(Part):
     """One OBX. `flags` are OBX-8 as they came (table 0078)."""
 
-    code: str = Field(min_length=1, description="OBX-3.1.")
+    code: str = Field(min_length=1, description="OBX-3.1, else OBX-3.4, else OBX-3.2.")
     system: str | None = Field(default=None, description="OBX-3.3.")
     text: str | None = Field(default=None, description="OBX-3.2.")
     sub_id: str | None = Field(default=None, description="OBX-4.")
