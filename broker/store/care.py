@@ -124,6 +124,8 @@ class CareStore:
             yield self._locks.take(SLOT, slots)
             return
         if time.monotonic() >= self._counted_at + 1:
+            if not self._locks.keep():
+                self._marks.lock_again()
             self._workers, self._counted_at = max(1, self._locks.holders(WORKER)), time.monotonic()
         share = -(-len(slots) // self._workers)
         wanted = random.sample(sorted(slots), share)

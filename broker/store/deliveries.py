@@ -15,14 +15,14 @@ from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from broker.errors import OperationError
 from broker.outcome import Delivered, Failed, Outcome, Rejected, Unclear
 from broker.store.audit import append_entries
 from broker.store.batch import AuditPut
 from broker.store.care_sql import PUTS
-from broker.store.claims import Lane, lanes_with_work
+from broker.store.claims import DUE_NOW, QUEUED, Lane, lanes_with_work
 from broker.store.delivery_tables import AttemptRow, DeliveryRow, DestinationRow
 from broker.store.hot import Hot, database_time, translating
 from broker.store.locks import DESTINATION, Locks, key_of
@@ -244,42 +244,17 @@ class Deliveries:
         """Deliveries go out again."""
         self._set_paused(destination, False, audit)
 
-    def next_due(self, destination: str) -> datetime | None:
-        """When the earliest queued delivery may go out; None when none is queued."""
-        asked = (
-            select(DeliveryRow.not_before)
-            .where(DeliveryRow.destination == destination, DeliveryRow.state == "queued")
-            .order_by(DeliveryRow.not_before)
-            .limit(1)
-        )
-        with translating(), self._reading.begin() as connection:
-            due: datetime | None = connection.execute(asked).scalar()
-        return due
-
     def due(self, destinations: Iterable[str], now: datetime) -> set[str]:
         """Of these destinations, those for which something is queued that may go out now."""
-        due = set()
         with translating(), self._reading.begin() as connection:
-            for destination in destinations:
-                asked = (
-                    select(DeliveryRow.id)
-                    .where(DeliveryRow.destination == destination, DeliveryRow.state == "queued")
-                    .where(DeliveryRow.not_before <= now)
-                    .limit(1)
-                )
-                if connection.execute(asked).first() is not None:
-                    due.add(destination)
-        return due
+            hot = Hot(connection)
+            at = hot.at(now)
+            return {name for name in destinations if hot.ask(DUE_NOW, destination=name, now=at)}
 
     def queued(self) -> dict[str, int]:
         """How many deliveries are queued, by destination."""
-        asked = (
-            select(DeliveryRow.destination, func.count())
-            .where(DeliveryRow.state == "queued")
-            .group_by(DeliveryRow.destination)
-        )
         with translating(), self._reading.begin() as connection:
-            return {destination: int(count) for destination, count in connection.execute(asked)}
+            return {destination: int(count) for destination, count in Hot(connection).ask(QUEUED)}
 
     def _require(
         self, connection: Connection, destination: str, epoch: int, paused_too: bool = False

@@ -40,6 +40,7 @@ class PostgresLocks:
         self._engine = engine
         self._connection: Connection | None = None
         self._mutex = Lock()
+        self._sessions = self._known = 0
 
     alone = False
 
@@ -62,10 +63,10 @@ class PostgresLocks:
         return int(self._run(sql, kind)[0][0])
 
     def keep(self) -> bool:
-        """Shows the server that this holder lives. False when the connection, and every lock, was lost."""
-        lost = self._connection is None
+        """Shows the server that we live. False, once, when every lock was lost with a connection."""
         self._run("SELECT 1")
-        return not lost
+        kept, self._known = self._known == self._sessions, self._sessions
+        return kept
 
     def close(self) -> None:
         """Gives everything back."""
@@ -78,6 +79,8 @@ class PostgresLocks:
                 if self._connection is None:
                     self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                     self._connection.exec_driver_sql(f"SET idle_session_timeout = '{IDLE_SECS}s'")
+                    self._sessions += 1
+                    self._known = self._known or 1  # the first one has lost nothing
                 return self._connection.exec_driver_sql(sql, given).fetchall()
             except DBAPIError as error:
                 self._drop()

@@ -33,12 +33,18 @@ class WorkerMarks:
     def __init__(self, engine: Engine, locks: Locks) -> None:
         self._engine, self._locks = engine, locks
         self._reading = reading(engine)
+        self._owners: set[str] = set()
+
+    def lock_again(self) -> None:
+        """After a lost connection: shows anew that the workers of this process live."""
+        self._locks.take(WORKER, {key_of(owner) for owner in self._owners})
 
     def started(self, owner: str) -> Marks:
         """Marks the start of a worker, and counts the deaths of those whose lock says that they have ended.
 
         Careful work goes on while any mark of a death is left.
         """
+        self._owners.add(owner)
         self._locks.take(WORKER, [key_of(owner)])
         with translating(), self._reading.begin() as connection:
             running = connection.execute(select(WorkerRow.owner).where(WorkerRow.state == "running"))
@@ -65,6 +71,7 @@ class WorkerMarks:
             connection.execute(
                 update(WorkerRow).where(WorkerRow.owner == owner).values(state="ended", ended_at=now)
             )
+        self._owners.discard(owner)
         self._locks.release(WORKER, [key_of(owner)])
 
     def take_in_hand(self, owner: str, stream: int, seq: int) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Select, text
 from broker.store.aside import NEXT_CHANNEL, RELEASED, RESUMED, for_store
 from broker.store.care import Batch, CareStore, RecordPut
 from broker.store.care_sql import FORGET_SEEN, LOADS, MOVES, Load
-from broker.store.claims import DUE, EARLIER, WAITING
+from broker.store.claims import DUE, DUE_NOW, EARLIER, QUEUED, WAITING
 from broker.store.hot import worded
 from broker.store.open import Stores, open_engine
 from broker.store.patient_reads import DELIVERIES, ENDS, TIMELINE
@@ -89,6 +89,8 @@ QUERIES = [
     (DUE, {"destination": "a/b", "now": MICROS, "limit": 10}, ["delivery_due", "delivery_waiting"]),
     (WAITING, {"destination": "a/b", "lane": 1, "limit": 10}, ["delivery_waiting"]),
     (EARLIER, {"id": 1}, []),
+    (DUE_NOW, {"destination": "a/b", "now": MICROS}, ["delivery_due"]),
+    (QUEUED, {}, []),
     (TIMELINE, {"end": 1, "limit": 10}, []),
     (DELIVERIES, {"end": 1}, []),
     (ENDS, {"key": 65536}, []),

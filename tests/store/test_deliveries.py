@@ -133,7 +133,9 @@ def test_what_is_delivered_keeps_its_proof_and_what_was_sent(world: World) -> No
 def test_nothing_is_claimed_before_its_time(world: World) -> None:
     world.tell(world.patient(), at=LATER + timedelta(seconds=1))
     assert world.claim() == []
-    assert world.out.next_due(EHR) == LATER + timedelta(seconds=1)
+    assert world.out.due([EHR, "other/x"], LATER) == set()
+    assert world.out.due([EHR, "other/x"], LATER + timedelta(seconds=1)) == {EHR}
+    assert world.out.queued() == {EHR: 1}
     assert len(world.claim(LATER + timedelta(seconds=1))) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
 from broker.errors import StoreError
@@ -96,6 +97,21 @@ def test_careful_work_ends_when_all_is_put_down(start: Callable[[], CareStore]) 
 def test_a_worker_that_lives_is_not_counted_dead(postgres_stores: Stores) -> None:
     first, second = (CareStore(open_engine(postgres_stores.care_url, role="care")) for _ in range(2))
     first.worker_started("one")
+    assert not second.worker_started("two").unclean
+    for care in (first, second):
+        care.close()
+        care.engine.dispose()
+
+
+def test_a_worker_that_lost_its_connection_is_soon_known_to_live_again(postgres_stores: Stores) -> None:
+    first, second = (CareStore(open_engine(postgres_stores.care_url, role="care")) for _ in range(2))
+    first.worker_started("one")
+    with psycopg.connect(postgres_stores.care_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    with pytest.raises(StoreError), first.slots_taken(SLOTS):
+        pass
+    with first.slots_taken(SLOTS) as slots:
+        assert slots == set(SLOTS)
     assert not second.worker_started("two").unclean
     for care in (first, second):
         care.close()
