@@ -11,20 +11,21 @@ from typing import Any
 
 import structlog
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from broker import crash
 from broker.channel import Channel
-from broker.errors import BrokerError, StoreError
+from broker.errors import BrokerError
 from broker.flow.answers import Answers
+from broker.flow.batches import Batches
 from broker.flow.counts import Counts
-from broker.flow.judging import ENVELOPE, QUARANTINE, Judge, Judged, Kind, Ordering, replies
+from broker.flow.judging import QUARANTINE, Judge, Judged, Kind, Ordering, replies
 from broker.flow.turns import Asked, BatchTurn, Outbox
 from broker.flow.verdict import Verdicts
-from broker.hl7 import Batch, Header, LongFrame, Unreadable, compose_batch, frame, header, split_batch
-from broker.sources.line import PART, Line, Turn
-from broker.store.journal import Entry, Receipt, Writer
+from broker.hl7 import Header, LongFrame, Unreadable, frame, header
+from broker.sources.line import PART, Line
+from broker.sources.receiver import Turn
+from broker.store.journal import Entry, Writer
 from broker.store.journal_long import LongFrame as LongEntry
 
 __all__ = ["Intake"]
@@ -32,7 +33,6 @@ __all__ = ["Intake"]
 log = structlog.get_logger()
 
 STOP_READING_BYTES = 64 * 1024 * 1024  # bytes that wait for the writer; past it, who sends more is not read
-SLICE = 50  # messages of a batch that are taken in one turn of the reactor
 R2_ANSWERS = (b"\x06", b"\x15")  # MLLP release 2's own acknowledgements: no messages, and never answered
 NO_KIND = Kind("", "", "", "", "", False, (), "", "")
 
@@ -52,10 +52,11 @@ class Intake:
         verdicts: Verdicts | None = None,
     ) -> None:
         self.counts = Counts(channel.name)
-        self._channel, self._name, self._bundle = channel, channel.name, bundle
+        self._channel, self.name, self.bundle = channel, channel.name, bundle
         self._judge, self._ordering = Judge(channel), ordering
         self._writer, self._answers, self._outbox = writer, answers, outbox
-        self._clock, self._verdicts = clock, verdicts
+        self._verdicts = verdicts
+        self._batches = Batches(self, writer, answers, outbox, clock)
         self._longs: dict[Line, _Long] = {}
 
     # What a line brings
@@ -78,19 +79,9 @@ class Intake:
 
     def _receive_unreadable(self, line: Line, frame: bytes, error: Unreadable) -> None:
         if error.code != "batch":
-            self._keep_unreadable(line, frame, error)
-        elif batch := self._split(line, frame):
-            self._hold_for(line, self._take_batch(batch))
-
-    def _split(self, line: Line, frame: bytes) -> BatchTurn | None:
-        """A batch's place on its line; None where its header cannot be read, and it is kept as one frame."""
-        try:
-            batch = split_batch(frame)
-        except Unreadable as error:
-            self._keep_unreadable(line, frame, error)
-            return None
-        assert batch is not None, "the header's reader has found a batch"
-        return BatchTurn(self, line, batch)
+            self.keep_unreadable(line, frame, error)
+        elif batch := self._batches.begin(line, frame):
+            self._hold_for(line, self._batches.take(batch))
 
     def _admit(
         self, line: Line, frame: bytes, head: Header, batch: BatchTurn | None = None, number: int = 0
@@ -121,7 +112,7 @@ class Intake:
         kind = self._judge.kind(head)
         problem = None
         if not (kind.acknowledges or kind.cause or len(head.fields) < 11 or not head.fields[10]):
-            problem = await verdicts.ask(self._name, self._whole(line, frame))
+            problem = await verdicts.ask(self.name, self._whole(line, frame))
         if problem is None:
             self._admit(line, frame, head, batch, number)
             return
@@ -137,6 +128,13 @@ class Intake:
         slot = self._slot(line, frame, head)
         self._accept(asked, self._entry(line, frame, head, kind, slot, noted, "", batch))
 
+    async def admit_in_batch(self, turn: BatchTurn, number: int, message: bytes, head: Header) -> None:
+        """One message of a batch."""
+        if self._verdicts is None:
+            self._admit(turn.line, message, head, turn, number)
+        else:
+            await self._admit_by_verdict(turn.line, message, head, self._verdicts, turn, number)
+
     def _hold_for(self, line: Line, work: Coroutine[Any, Any, None]) -> None:
         """Does what takes more than this turn of the reactor; the line's next frames wait behind it."""
         line.hold()
@@ -146,7 +144,7 @@ class Intake:
 
     def _fault(self, failure: Failure, line: Line) -> None:
         """A fault of ours: what is unanswered on this line stays so, and its sender sends it again."""
-        log.error("intake.fault", channel=self._name, exc_info=failure.value)
+        log.error("intake.fault", channel=self.name, exc_info=failure.value)
         line.cut()
 
     # To the writer
@@ -169,9 +167,10 @@ class Intake:
             asked, self._entry(line, frame, head, kind, QUARANTINE, " ".join(codes), judged.cause, batch)
         )
 
-    def _keep_unreadable(
+    def keep_unreadable(
         self, line: Line, frame: bytes, error: Unreadable, batch: BatchTurn | None = None, number: int = 0
     ) -> None:
+        """Keeps a frame whose header cannot be read."""
         judged = self._judge.unreadable(error)
         self._quarantine(line, frame, judged, batch, number, () if frame in R2_ANSWERS else None)
 
@@ -191,7 +190,7 @@ class Intake:
         return Entry(
             frame,
             slot,
-            self._name,
+            self.name,
             line.peer,
             kind.message_type,
             kind.event,
@@ -203,7 +202,7 @@ class Intake:
             kind.charset,
             noted,
             cause,
-            self._bundle,
+            self.bundle,
             batch.envelope if batch is not None else "",
         )
 
@@ -288,77 +287,6 @@ class Intake:
             if receipt is not None:
                 self._writer.note_unanswered(receipt)
 
-    # Batches
-
-    async def _take_batch(self, turn: BatchTurn) -> None:
-        """The envelope first, so that each message's row can name it; then the messages, in slices."""
-        receipt = await self._keep_envelope(turn.line, turn.batch)
-        if isinstance(receipt, BrokerError):
-            turn.failed = True
-        else:
-            turn.envelope = f"{receipt.stream}.{receipt.seq}"
-            turn.receipts.append(receipt)
-        for number, message in enumerate(turn.batch.messages):
-            if number % SLICE == SLICE - 1:
-                await deferLater(self._clock, 0)
-            await self._take_one(turn, number, message)
-        turn.close()
-        self._outbox.flush()
-
-    async def _take_one(self, turn: BatchTurn, number: int, message: bytes) -> None:
-        line = turn.line
-        try:
-            head = header(message)
-        except Unreadable as error:
-            if turn.failed:
-                self._not_taken(turn, number, error.partial)
-            else:
-                self._keep_unreadable(line, message, error, turn, number)
-            return
-        if turn.failed:
-            self._not_taken(turn, number, head)
-        elif self._verdicts is not None:
-            await self._admit_by_verdict(line, message, head, self._verdicts, turn, number)
-        else:
-            self._admit(line, message, head, turn, number)
-
-    def _not_taken(self, turn: BatchTurn, number: int, head: Header | None) -> None:
-        """A message of a batch behind one that could not be stored: it must not overtake it."""
-        asked = Asked(self, turn.line, head, (), None, turn, number)
-        self.not_stored(asked, StoreError("an earlier message of its batch failed", code="behind_a_failure"))
-
-    async def _keep_envelope(self, line: Line, batch: Batch) -> Receipt | StoreError:
-        kept: Deferred[Receipt | StoreError] = Deferred()
-        fields = (*batch.fields, *("",) * 12)
-        entry = Entry(
-            batch.envelope,
-            ENVELOPE,
-            self._name,
-            line.peer,
-            message_type=fields[0],
-            control_id=batch.control_id,
-            sender=f"{fields[3]}|{fields[4]}",
-            sent_at=fields[7],
-            cause="" if batch.complete else "incomplete",
-            bundle=self._bundle,
-        )
-        self._writer.accept(entry, kept.callback, line)
-        return await kept
-
-    def batch_answered(self, turn: BatchTurn) -> None:
-        """All answers of a batch are known: they leave as a batch."""
-        line = turn.line
-        acks = [payload for payload in turn.payloads if payload]
-        answer = b""
-        if acks or not turn.batch.messages:
-            now, control_id = self._answers.now(), self._answers.next_id()
-            answer = frame(compose_batch(turn.batch, acks, control_id=control_id, now=now))
-        line.give(turn, answer)
-        self._outbox.add(line)
-        if turn.failed and line.has_sent_more:
-            line.cut()
-        line.broken = False
-
     # Long frames, and those that never became whole
 
     def part(self, line: Line, part: bytes) -> None:
@@ -384,10 +312,10 @@ class Intake:
         try:
             head = header(beginning)
         except Unreadable as error:
-            if error.code == "batch" and (batch := self._split(line, rest)):
-                await self._take_batch(batch)
+            if error.code == "batch" and (batch := self._batches.begin(line, rest)):
+                await self._batches.take(batch)
             elif error.code != "batch":
-                self._keep_unreadable(line, rest, error)
+                self.keep_unreadable(line, rest, error)
         else:
             if isinstance(rest, LongFrame) and rest.messages:
                 self._quarantine(line, rest, self._judge.negative("several_messages", head))

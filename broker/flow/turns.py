@@ -9,7 +9,8 @@ from broker import crash
 from broker.errors import BrokerError
 from broker.flow.judging import Judged
 from broker.hl7 import Batch, Header
-from broker.sources.line import Line, Turn
+from broker.sources.line import Line
+from broker.sources.receiver import Turn
 
 if TYPE_CHECKING:
     from broker.store.journal import Receipt
@@ -25,8 +26,6 @@ class Settles(Protocol):
     def stored(self, asked: Asked) -> None: ...
 
     def not_stored(self, asked: Asked, error: BrokerError) -> None: ...
-
-    def batch_answered(self, turn: BatchTurn) -> None: ...
 
 
 class Asked(Turn):
@@ -64,11 +63,11 @@ class Asked(Turn):
 class BatchTurn(Turn):
     """A batch's place among the answers of its line: answered by a batch, when its last message is."""
 
-    __slots__ = ("_open", "batch", "envelope", "failed", "intake", "line", "payloads", "receipts")
+    __slots__ = ("_answered", "_open", "batch", "envelope", "failed", "line", "payloads", "receipts")
 
-    def __init__(self, intake: Settles, line: Line, batch: Batch) -> None:
+    def __init__(self, answered: Callable[[BatchTurn], None], line: Line, batch: Batch) -> None:
         self.answer = None
-        self.intake, self.line, self.batch = intake, line, batch
+        self._answered, self.line, self.batch = answered, line, batch
         self.envelope = ""  # its row, as the rows of its messages name it
         self.failed = False  # something of it could not be stored: nothing after that is kept
         self.payloads: list[bytes] = [b""] * len(batch.messages)
@@ -87,7 +86,7 @@ class BatchTurn(Turn):
         """One answer fewer is open; the last one is that all messages have been taken."""
         self._open -= 1
         if not self._open:
-            self.intake.batch_answered(self)
+            self._answered(self)
 
 
 class Outbox:

@@ -6,59 +6,31 @@ noise, silence, a peer that does not read its answers) ends here, within the lim
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPullProducer, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as Connected
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from broker.hl7.framing import Deframer
 from broker.hl7.unreadable import Unreadable
+from broker.sources.receiver import Turn
+from broker.sources.wire import Drained, keep_alive, unread
 
 if TYPE_CHECKING:
     from broker.sources.mllp import Listener
 
-__all__ = ["PART", "Line", "Receiver", "Turn"]
+__all__ = ["PART", "Line"]
 
 PART = 1024 * 1024  # a long frame leaves in parts of this size, so that it never stands before the others
 MAX_OPEN_TURNS = 1000  # frames of one connection that wait for their answers; past it, it is not read
 HALF_ENDED_SECS = 0.1  # so long the CR of FS CR may take before the frame is taken without it
 HANG_UP_SECS = 5.0  # so long a peer may take to read its last answers and close
-
-
-class Turn:
-    """The place of one answer among a connection's answers. `answer` is None until it is known; empty bytes
-    are the answer of a frame that is to have none."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self) -> None:
-        self.answer: bytes | None = None
-
-
-class Receiver(Protocol):
-    """Who takes what a connection brings."""
-
-    def receive(self, line: Line, frame: bytes) -> None:
-        """A whole frame, or the rest of one whose parts came before (`LongFrame`)."""
-
-    def part(self, line: Line, part: bytes) -> None:
-        """The next part of a long frame; the first one holds its header."""
-
-    def broken(self, line: Line, cause: str, beginning: bytes) -> None:
-        """An unfinished frame is given up (`too_long`, `never_ending`); the line is hung up afterwards."""
-
-    def part_lost(self, line: Line) -> None:
-        """The rest of a long frame, of which parts came, will not come."""
-
-    def unanswered(self, turn: Turn) -> None:
-        """The answer of this turn did not leave: its sender was gone."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -96,7 +68,7 @@ class Line(Connected):
 
     def connectionMade(self) -> None:
         self._listener.lines.add(self)
-        _keep_alive(self.transport)
+        keep_alive(self.transport)
         if isinstance(self.transport, tcp.Connection):
             self._send = self.transport.writeSomeData
         else:
@@ -224,7 +196,7 @@ class Line(Connected):
         """Whether the peer has sent anything beyond the frames that are answered."""
         if self._turns or self._waiting or self._deframer.in_frame:
             return True
-        return self._send is not None and _unread(self.transport.socket)
+        return self._send is not None and unread(self.transport.socket)
 
     def give(self, turn: Turn, answer: bytes) -> None:
         """The answer of a turn, as it goes over the wire; it leaves with a `flush`, once it is its turn."""
@@ -270,7 +242,7 @@ class Line(Connected):
         if count < len(answers):
             self._leaving = out
             self.stop_reading("full")
-            self.transport.registerProducer(_Drained(self._drained), False)
+            self.transport.registerProducer(Drained(self._drained), False)
             self.transport.write(answers[count:])
 
     def _drained(self) -> None:
@@ -393,39 +365,3 @@ class Line(Connected):
 
     def stopProducing(self) -> None:
         """Required by IPushProducer; `connectionLost` says the same."""
-
-
-@implementer(IPullProducer)
-class _Drained:
-    """Asked for more when a transport has sent all that it held; the first time is only its greeting."""
-
-    def __init__(self, drained: Callable[[], None]) -> None:
-        self._drained, self._greeted = drained, False
-
-    def resumeProducing(self) -> None:
-        if self._greeted:
-            self._drained()
-        self._greeted = True
-
-    def stopProducing(self) -> None:
-        """Required by IPullProducer; `connectionLost` says the same."""
-
-
-def _unread(wire: socket.socket) -> bool:
-    """Whether bytes have come that were not read yet."""
-    try:
-        return bool(wire.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    except OSError:
-        return False
-
-
-def _keep_alive(transport: Any) -> None:
-    """A peer that vanished is noticed within 30 s, whether we wait for it or it for us."""
-    wire = getattr(transport, "socket", None)
-    if wire is None:
-        return
-    transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
-    for name, value in (("IDLE", 15), ("INTVL", 5), ("CNT", 3)):
-        wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_KEEP{name}"), value)
-    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)

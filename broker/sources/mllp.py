@@ -12,7 +12,8 @@ import structlog
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from broker.sources.line import Line, Receiver, Turn
+from broker.sources.line import Line
+from broker.sources.receiver import Receiver, Turn
 
 __all__ = ["Limits", "Line", "Listener", "Receiver", "Turn"]
 

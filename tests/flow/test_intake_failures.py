@@ -28,6 +28,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.fails: str = ""
+        self.fails_after = -2  # so many groups later the disk is full, once
         self.free = threading.Event()
         self.free.set()
         self.committing = threading.Event()
@@ -44,10 +45,11 @@ class Disk:
             def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
                 disk.committing.set()
                 assert disk.free.wait(20)
-                if disk.fails:
+                if "INTO bytes" in statement:
+                    disk.fails_after -= 1
+                if fails := disk.fails or ("SQLITE_FULL" if disk.fails_after == -1 else ""):
                     error = sqlite3.OperationalError("as the disk says")
-                    code = getattr(sqlite3, disk.fails)
-                    error.sqlite_errorcode, error.sqlite_errorname = code, disk.fails
+                    error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, fails), fails
                     raise error
                 return super().executemany(statement, rows)
 
@@ -187,3 +189,16 @@ async def test_reading_stops_while_too_much_waits_for_the_disk(receive, disk, mo
     assert hub.service.intakes["north"].counts.received < 1000
     disk.free.set()
     assert await answered == 5_000
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_stands_behind_a_lost_message_of_a_batch_is_not_kept_either(receive, disk):
+    hub = await receive(open_writer=disk.open_writer)
+    disk.fails_after = 2  # the envelope and the first slice
+    body = b"".join(message(b"C%d" % n) for n in range(200))
+    (answer,) = await deferToThread(hub.ask, frame(b"BHS|^~\\&|A|B\r" + body + b"BTS|200\r"), 1)
+    told = [line.split(b"|")[1] for line in answer.split(b"\r") if line.startswith(b"MSA")]
+    kept = [row.control_id for row in hub.rows() if row.slot >= 0]
+    assert len(told) == 200 and 0 < len(kept) < 200
+    assert told == [b"AA"] * len(kept) + [b"AR"] * (200 - len(kept))
+    assert kept == [f"C{n}" for n in range(len(kept))]

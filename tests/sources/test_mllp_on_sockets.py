@@ -22,9 +22,8 @@ from twisted.internet.threads import deferToThread
 
 from broker.errors import OperationError
 from broker.hl7.framing import frame
-from broker.sources.line import Line, Turn
 from broker.sources.listen import ServerTls, listen
-from broker.sources.mllp import Limits, Listener
+from broker.sources.mllp import Limits, Line, Listener, Turn
 
 
 class Desk:
