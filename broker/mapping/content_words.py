@@ -22,6 +22,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "referring": _PERSON,
     "pcp": _PERSON,
     "former_pcp": _PERSON,
+    "pcp_change": _PERSON,
     "result.ordering": _PERSON,
     "message": ("control_id", "time", "act", "version"),
 }
@@ -31,7 +32,7 @@ _PLAIN = (
     "kind", "visit_id", "account_id", "status", "patient_class", "class_code", "occurred_at", "admitted_at",
     "discharged_at", "expected_discharge_at", "service", "reason", "admit_source", "admission_type",
     "disposition", "disposition_code", "destination", "readmission", "planned_readmission", "admission_seen",
-    "corrects", "late", "cause",
+    "corrects", "late", "urgency", "cause",
 )  # fmt: skip
 LISTS: dict[str, tuple[str, ...]] = {
     "diagnoses": ("code", "text", "system", "kind"),

@@ -37,7 +37,13 @@ def substitute(raw: bytes, changes: Mapping[str, str]) -> bytes:
     for line in lines:
         # In MSH the separator itself is the first field.
         written.append(separator.join([line[0], *line[2:]] if line[0] == "MSH" else line).rstrip(separator))
-    return "".join(f"{line}\r" for line in written).encode(message.codec)
+    text = "".join(f"{line}\r" for line in written)
+    try:
+        return text.encode(message.codec)
+    except UnicodeEncodeError as error:
+        if message.header.charsets:
+            raise Wrong(f"a value does not fit the message's character set, {message.codec}") from error
+        return text.encode()  # as one that names none is read
 
 
 def _set(lines: list[list[str]], path: Path, value: str, message: Message) -> None:
