@@ -16,8 +16,10 @@ from broker.store.types import from_micros
 __all__ = ["DUE", "DUE_NOW", "EARLIER", "QUEUED", "WAITING", "Lane", "lanes_with_work"]
 
 # Whether a destination has anything to do, and how much waits for it.
-DUE_NOW = "SELECT 1 FROM delivery WHERE destination = {destination} AND state = 'queued'"
+DUE_NOW = (
+    "SELECT 1 FROM delivery WHERE destination = {destination} AND state = 'queued'"
     " AND not_before <= {now} LIMIT 1"
+)
 QUEUED = "SELECT destination, count(*) FROM delivery WHERE state = 'queued' GROUP BY destination"
 
 LOOK_AHEAD = 50
