@@ -98,7 +98,7 @@ class Placing:
     def _tie(self, tie: Tie, fact: Fact) -> None:
         """Keeps a tie with each patient that it names, and with who holds a visit that it names."""
         patients = {fact.patient, fact.retired or fact.patient}
-        for visit in {tie.visit, tie.retired_visit} - {""}:
+        for visit in sorted({tie.visit, tie.retired_visit} - {""}):
             key = (tie.site, "visit", visit)
             holders = [patient for patient, record in self.held.items() if _holds(record, key)]
             if not holders:
@@ -218,23 +218,22 @@ class Placing:
         if self._tied:
             for patient, record in list(self.held.items()):
                 self.touched |= {(patient, n) for n in record.summaries}
-        groups: dict[Key, list[tuple[int, int]]] = {}
-        if not self.ties.trivial:
-            groups = self._tied_visits()
+        tied = {} if self.ties.trivial else self._tied_visits()
         for patient, n in sorted(self.touched):
-            record = self.record(patient)
-            one = record.summaries[n]
-            if n == 0 or not one.first or (one.way != "visit" and not self.ties.moves):
+            one = self.record(patient).summaries[n]
+            if n == 0 or (one.way != "visit" and not self.ties.moves):
                 continue
-            key = (one.site, one.way, one.ident)
-            places = groups.get(self.ties.root(key), [(patient, n)]) if one.way == "visit" else [(patient, n)]
-            facts = _facts(record, n)
+            places = tied.get(self.ties.root((one.site, one.way, one.ident))) if one.way == "visit" else None
+            places = places or [(patient, n)]
+            facts = [fact for where, which in places for fact in _facts(self.record(where), which)]
             if len(places) > 1:
-                every = [fact for where, which in places for fact in _facts(self.record(where), which)]
-                facts = tuple(sorted(every, key=lambda fact: fact[:8]))
-            owner = owner_of(facts, one.site, one.account, self.ties)
+                facts.sort(key=lambda fact: fact[:8])
+            if not facts:
+                continue
+            first = self.record(places[0][0]).summaries[places[0][1]]
+            owner = owner_of(facts, first.site, first.account or one.account, self.ties)
             for where, which in places:
-                if where != owner and self.record(where).summaries[which].first:
+                if where != owner and _facts(self.record(where), which):
                     self._bring(where, which, owner)
 
     def _tied_visits(self) -> dict[Key, list[tuple[int, int]]]:
