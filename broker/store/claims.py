@@ -5,15 +5,17 @@ A lane is what must not overtake itself: one patient's deliveries at one destina
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import orjson
+
 from broker.store.hot import Hot
 from broker.store.types import from_micros
 
-__all__ = ["DUE", "DUE_NOW", "EARLIER", "QUEUED", "WAITING", "Lane", "lanes_with_work"]
+__all__ = ["DUE", "DUE_NOW", "EARLIER", "QUEUED", "WAITING", "Claimed", "Lane", "lanes_with_work"]
 
 # Whether a destination has anything to do, and how much waits for it.
 DUE_NOW = (
@@ -55,6 +57,38 @@ EARLIER = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """One delivery that is this owner's to attempt; the attempt is committed as `sending`.
+
+    `act` and `version` are those to be sent: a correction of what was never told is a telling. `content` is
+    what the notification says now; of a whole message it is empty, and `stream` and `seq` name the message.
+    `attempts` counts those that were tried before, `asked_at` is when the delivery was asked for.
+    """
+
+    delivery: int
+    number: int
+    epoch: int
+    name: str
+    destination: str
+    lane: int
+    patient: int | None
+    notification: int | None
+    notification_name: str
+    kind: str
+    urgency: str
+    encounter: int | None
+    act: Literal["tell", "correct", "retract", "forward", "answer"]
+    version: int
+    recipient: str
+    address: str
+    content: Mapping[str, object]
+    stream: int | None
+    seq: int | None
+    attempts: int
+    asked_at: datetime
+
+
 @dataclass(slots=True)
 class Lane:
     """One lane: `ready` to be sent, in order, with the act to send; `ended` unsent, and why."""
@@ -62,6 +96,33 @@ class Lane:
     lane: int
     ready: list[tuple[Any, Act]] = field(default_factory=list)
     ended: list[tuple[Any, str]] = field(default_factory=list)
+
+    def claimed(self, destination: str, epoch: int, room: int) -> Iterator[Claimed]:
+        """The first of them, as the owner under `epoch` attempts them."""
+        for row, act in self.ready[:room]:
+            yield Claimed(
+                delivery=row.id,
+                number=row.last_attempt + 1,
+                epoch=epoch,
+                name=row.name,
+                destination=destination,
+                lane=row.lane,
+                patient=row.patient,
+                notification=row.notification,
+                notification_name=row.notification_name or "",
+                kind=row.kind or "",
+                urgency=row.urgency or "",
+                encounter=row.encounter,
+                act=act,
+                version=row.now_version if row.now_version is not None else row.version,
+                recipient=row.recipient,
+                address=row.address,
+                content=orjson.loads(row.body) if row.body is not None else {},
+                stream=row.stream,
+                seq=row.seq,
+                attempts=row.attempts,
+                asked_at=row.asked_at,
+            )
 
 
 @dataclass(frozen=True, slots=True)

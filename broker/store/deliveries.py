@@ -8,7 +8,7 @@ retracted, and what has been overtaken by a later version is not told any more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +22,7 @@ from broker.outcome import Delivered, Failed, Outcome, Rejected, Unclear
 from broker.store.audit import append_entries
 from broker.store.batch import AuditPut
 from broker.store.care_sql import PUTS
-from broker.store.claims import DUE_NOW, QUEUED, Lane, lanes_with_work
+from broker.store.claims import DUE_NOW, QUEUED, Claimed, Lane, lanes_with_work
 from broker.store.delivery_tables import AttemptRow, DeliveryRow, DestinationRow
 from broker.store.hot import Hot, database_time, translating
 from broker.store.locks import DESTINATION, Locks, key_of
@@ -41,38 +41,6 @@ class Lost(Exception):
 
 class Paused(Lost):
     """It is ours still, and a person has paused it: nothing was claimed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """One delivery that is this owner's to attempt; the attempt is committed as `sending`.
-
-    `act` and `version` are those to be sent: a correction of what was never told is a telling. `content` is
-    what the notification says now; of a whole message it is empty, and `stream` and `seq` name the message.
-    `attempts` counts those that were tried before, `asked_at` is when the delivery was asked for.
-    """
-
-    delivery: int
-    number: int
-    epoch: int
-    name: str
-    destination: str
-    lane: int
-    patient: int | None
-    notification: int | None
-    notification_name: str
-    kind: str
-    urgency: str
-    encounter: int | None
-    act: Literal["tell", "correct", "retract", "forward", "answer"]
-    version: int
-    recipient: str
-    address: str
-    content: Mapping[str, object]
-    stream: int | None
-    seq: int | None
-    attempts: int
-    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +111,7 @@ class Deliveries:
             for lane in lanes_with_work(Hot(connection), destination, now, limit):
                 ended.update(self._withdraw(connection, lane, now))
                 room = 1 if one_a_lane else limit
-                claimed += _claimed(lane, destination, epoch, min(room, limit - len(claimed)))
+                claimed += lane.claimed(destination, epoch, min(room, limit - len(claimed)))
                 if len(claimed) >= limit:
                     break
             self._begin(connection, claimed, now)
@@ -349,30 +317,3 @@ def _words(outcome: Outcome | None) -> tuple[str, str]:
     if isinstance(outcome, Delivered):
         return "", outcome.proof
     return outcome.code, outcome.detail
-
-
-def _claimed(lane: Lane, destination: str, epoch: int, room: int) -> Iterable[Claimed]:
-    for row, act in lane.ready[:room]:
-        yield Claimed(
-            delivery=row.id,
-            number=row.last_attempt + 1,
-            epoch=epoch,
-            name=row.name,
-            destination=destination,
-            lane=row.lane,
-            patient=row.patient,
-            notification=row.notification,
-            notification_name=row.notification_name or "",
-            kind=row.kind or "",
-            urgency=row.urgency or "",
-            encounter=row.encounter,
-            act=act,
-            version=row.now_version if row.now_version is not None else row.version,
-            recipient=row.recipient,
-            address=row.address,
-            content=orjson.loads(row.body) if row.body is not None else {},
-            stream=row.stream,
-            seq=row.seq,
-            attempts=row.attempts,
-            asked_at=row.asked_at,
-        )
