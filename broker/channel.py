@@ -204,6 +204,13 @@ class ChannelFile(FileModel):
 
     @model_validator(mode="after")
     def _fits(self) -> ChannelFile:
+        if self.validate_ and self.acknowledge != "mapped":
+            raise Wrong(
+                "validate: only with acknowledge: mapped, where a sender hears of it",
+                value="yes",
+                right="acknowledge: mapped",
+                at=("validate",),
+            )
         for cause in self.answers:
             if cause not in DEFAULT_ANSWERS:
                 raise Wrong(

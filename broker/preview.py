@@ -17,9 +17,9 @@ from broker.care.rows import Change
 from broker.channel import Channel
 from broker.decide import Mapped, decide, map_row, named
 from broker.errors import BrokerError
-from broker.hl7 import Message, View, header
-from broker.mapping import Mapping, apply
-from broker.mapping.compile import Origin
+from broker.hl7 import Message, header
+from broker.mapping import apply
+from broker.mapping.trace import trace
 from broker.project import Project
 from broker.records import Records
 from broker.store.batch import CodePut, ForwardPut, HandledPut, LoadedRecords
@@ -131,28 +131,5 @@ def _notices(raw: bytes, project: Project, channel: Channel) -> Iterator[NoticeS
         mapping, site = project.mappings[route.mapping], project.site_of(channel, route.view)
         applied = apply(mapping, route.view, site, project.tables)
         for notice in applied.notices:
-            fields = tuple(_fields(notice, mapping, route.view))
+            fields = tuple(FieldSeen(*seen) for seen in trace(mapping, route.view, notice))
             yield NoticeSeen(mapping.name, type(notice).__name__, site.name, fields, applied.warnings)
-
-
-def _fields(notice: Any, mapping: Mapping, view: View) -> Iterator[FieldSeen]:
-    origins = {origin.name: origin for origin in mapping.origins}
-    for name, value in _leaves("", notice.model_dump(exclude_unset=True)):
-        origin = _nearest(name, origins)
-        path, raw = origin.found(view) if origin is not None else ("", "")
-        yield FieldSeen(name, value, path, raw)
-
-
-def _nearest(name: str, origins: dict[str, Origin]) -> Origin | None:
-    """What gave a field: its own origin, or that of the part that it belongs to."""
-    while name and name not in origins:
-        name = name.rpartition(".")[0]
-    return origins.get(name)
-
-
-def _leaves(before: str, value: Any) -> Iterator[tuple[str, Any]]:
-    for name, one in value.items():
-        if isinstance(one, dict) and set(one) != {"unknown"}:
-            yield from _leaves(f"{before}{name}.", one)
-        else:
-            yield f"{before}{name}", one

@@ -111,6 +111,7 @@ def test_text_becomes_typed_options():
             "channel": "x",
             "receive": {"mllp": {"port": "2575", "frame_secs": "5.5", "max_bytes": "100000"}},
             "validate": "yes",
+            "acknowledge": "mapped",
             "deliver": {"care": {}},
         }
     )
