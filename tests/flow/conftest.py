@@ -97,3 +97,9 @@ def receive(stores: Stores, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 def made(tmp_path: Path) -> Path:
     """The folder of a project with one channel."""
     return made_project(tmp_path / "project")
+
+
+@pytest.fixture
+def made_with(tmp_path: Path) -> Callable[[str], Path]:
+    """The folder of a project whose channel's port says more."""
+    return lambda receive: made_project(tmp_path / "project", receive)

@@ -11,7 +11,9 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from broker.errors import ConfigErrors
 from broker.hl7 import Message, frame
+from broker.project import load_project
 from broker.slots import slot_of
 
 
@@ -268,3 +270,27 @@ async def test_a_stop_answers_what_was_received(receive):
     await stopped
     assert got.count(b"MSA|AA|C1\r") == 100
     assert len(hub.rows()) == 100
+
+
+@pytest.mark.parametrize(
+    ("receive_more", "said"),
+    [
+        (", host: 0.0.0.0", "plain MLLP beyond loopback"),
+        (", allow: [10.1.0.0/99]", "not a network"),
+        (", tls: {cert_file: hub.pem}", "key_file"),
+    ],
+)
+def test_a_port_that_would_be_open_to_everybody_is_an_error_of_the_file(made_with, receive_more, said):
+    with pytest.raises(ConfigErrors, match=said):
+        load_project(made_with(receive_more))
+
+
+@pytest.mark.parametrize(
+    "receive_more",
+    [
+        ", host: 0.0.0.0, insecure_plain: yes",
+        ", host: 0.0.0.0, allow: [10.1.0.0/16], tls: {cert_file: hub.pem, key_file: hub.key}",
+    ],
+)
+def test_a_port_beyond_loopback_is_plain_by_name_or_over_tls(made_with, receive_more):
+    load_project(made_with(receive_more))
