@@ -22,7 +22,9 @@ from typing import IO
 
 from broker.errors import OperationError
 
-__all__ = ["Presence", "Present", "die_with_parent", "present"]
+__all__ = ["PARENT", "Presence", "Present", "die_with_parent", "present"]
+
+PARENT = "HANDOFF_PARENT"  # in a process's environment: the process id that it must not outlive
 
 # process id, port of /metrics, time of the last beat (this machine's monotonic clock), ready or not
 _NOTE = struct.Struct("<qqd?")
@@ -95,14 +97,16 @@ def present(folder: Path) -> Iterator[Present]:
                     yield Present(path.name, *_NOTE.unpack(content))
 
 
-def die_with_parent(parent: int) -> None:
-    """Has the kernel end this process when `parent`, which started it, is gone. Linux only.
+def die_with_parent() -> None:
+    """Has the kernel end this process when the one that `PARENT` names, which started it, is gone.
 
-    The end is a SIGTERM, so what is in hand is finished; the process itself sees to it that this ends.
+    The end is a SIGTERM, so what is in hand is finished; the process itself sees to it that this ends. Linux
+    only; does nothing where nobody is named.
     """
-    if not sys.platform.startswith("linux"):
+    parent = os.environ.get(PARENT)
+    if parent is None or not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
     ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
+    if os.getppid() != int(parent):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -35,7 +35,7 @@ from broker.store.bundles import Bundles
 from broker.store.care import CareStore
 from broker.store.journal import Reader
 from broker.store.open import migrate_all, open_engine, require_newest
-from broker.supervisor import PARENT, Supervisor
+from broker.supervisor import Supervisor
 
 __all__ = ["children", "prepare", "run_all", "run_deliver", "run_intake", "run_web", "run_work"]
 
@@ -98,6 +98,7 @@ def run_all(home: Home) -> int:
     reactor = monotonic_reactor()
     settings = home.settings
     setup_logs("run", settings.log, settings.log_level)
+    die_with_parent()
     project, digest = prepare(home)
     check_ports(home, project)
     port = serve_metrics(settings.metrics_port)
@@ -229,8 +230,7 @@ def one_process(home: Home, name: str) -> Iterator[tuple[Presence, Project, str]
     """What every process does first: logs, metrics, its note, and the configuration that is in force."""
     settings = home.settings
     setup_logs(name, settings.log, settings.log_level)
-    if parent := os.environ.get(PARENT):
-        die_with_parent(int(parent))
+    die_with_parent()
     home.make_data_folder()
     engine = open_engine(home.stores.care_url, role="care")
     try:

@@ -21,11 +21,9 @@ from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
-from broker.presence import present
+from broker.presence import PARENT, present
 
-__all__ = ["PARENT", "Supervisor"]
-
-PARENT = "HANDOFF_PARENT"  # in a child's environment: the process id that it must not outlive
+__all__ = ["Supervisor"]
 
 log = structlog.get_logger()
 STARTS = Counter("handoff_process_starts", "Child processes started by the supervisor", ["process"])

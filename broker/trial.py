@@ -23,6 +23,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from broker.errors import OperationError
+from broker.presence import PARENT
 
 __all__ = ["Trial", "copy_project", "free_ports"]
 
@@ -79,14 +80,14 @@ class Trial:
         self, project: Path, data: Path, web: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.project, self.data, self.web = project, data, web
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **(environment or {}), PARENT: str(os.getpid())}
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> Path:
         return self.data / "broker.log"
 
-    def start(self, wait_secs: float = 60) -> None:
+    def start(self, wait_secs: float = 120) -> None:
         """Starts it and waits until it is ready. Raises `OperationError` with its last words if it is not."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = [sys.executable, "-m", "broker", "run", "--project", str(self.project)]
@@ -97,7 +98,7 @@ class Trial:
             )
         self.wait_ready(wait_secs)
 
-    def wait_ready(self, wait_secs: float = 60) -> None:
+    def wait_ready(self, wait_secs: float = 120) -> None:
         """Waits until /readyz says that messages can be taken, worked and delivered."""
         until = time.monotonic() + wait_secs
         while not self.readiness().get("ready"):
