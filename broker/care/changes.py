@@ -203,8 +203,10 @@ def _fall(row: Row, ground: Ground, maker: Maker, fresh: list[Row]) -> Row:
         return row
     if row.kind == "added" and not ground.died:
         return row  # a person's own task, which no fact called for
-    if row.work == "dismissed" or (row.work == "done" and any(fact.meaning == row.meaning for fact in ground.facts)):
+    if row.work == "dismissed":
         return row
+    if row.work == "done" and any(fact.meaning == row.meaning for fact in ground.facts):
+        return row  # done for a fact that stands: the stay has only gone on
     state = "changed_after" if row.work else "withdrawn"
     row = row._replace(state=state, closed=maker.now)
     put_row(row, state, maker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 from broker.care.given import Due
 
@@ -27,6 +28,7 @@ def add_business_days(start: date, count: int, days_off: Callable[[date], bool])
     return day
 
 
+@lru_cache(maxsize=4096)
 def due_at(due: Due, anchor: datetime, zone: tzinfo, days_off: Callable[[date], bool]) -> datetime:
     """When a task is due, aware. Days end with the local day of the facility, hours are exact."""
     back = -1 if due.before else 1

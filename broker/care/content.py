@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any
 
 from broker.care.record import Said, instant
@@ -57,6 +58,7 @@ WATCHED: Mapping[str, tuple[str, ...]] = {
 _PERSON = ("npi", "id", "authority", "family", "given")
 
 
+@lru_cache(maxsize=4096)
 def iso(at: int, zone: tzinfo) -> str:
     """A time in a facility's zone; "" for 0."""
     return instant(at).astimezone(zone).isoformat() if at else ""

@@ -238,6 +238,7 @@ class Record:
     """
 
     __slots__ = (
+        "_known",
         "_read",
         "_visits",
         "as_of",
@@ -278,6 +279,7 @@ class Record:
         )  # who holds facts that name this patient, or visits tied to its own
         self.written: frozenset[int] = frozenset()
         self._visits: dict[int, Visit | bytes] = {}
+        self._known: dict[int, Visit] = {}  # visits as stored, read once for all copies
         self._read: Callable[[int, bytes], Visit] | None = None
 
     def copy(self) -> Record:
@@ -291,14 +293,16 @@ class Record:
 
     def hold(self, visits: dict[int, Visit | bytes], read: Callable[[int, bytes], Visit]) -> None:
         """Takes visits as they were stored; each is read when it is first asked for."""
-        self._visits, self._read = visits, read
+        self._visits, self._read, self._known = visits, read, {}
 
     def visit(self, n: int) -> Visit | None:
         """The visit of this number, or None."""
         found = self._visits.get(n)
         if isinstance(found, bytes):
-            assert self._read is not None
-            found = self._visits[n] = self._read(n, found)
+            if (known := self._known.get(n)) is None:
+                assert self._read is not None
+                known = self._known[n] = self._read(n, found)
+            found = self._visits[n] = known
         return found
 
     def put(self, visit: Visit) -> None:
