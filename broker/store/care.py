@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from broker import crash
 from broker.care.given import Directory
-from broker.store.aside import ready_aside
+from broker.store.aside import incomplete_patients, ready_aside
 from broker.store.audit import append_entries
 from broker.store.batch import (
     ActPut,
@@ -195,6 +195,11 @@ class CareStore:
         """
         with self._read() as hot:
             return ready_aside(hot, slots, limit)
+
+    def incomplete(self, patients: Collection[int]) -> set[int]:
+        """Of these patients, those who have a message that is set aside: what is told of them says so."""
+        with self._read() as hot:
+            return incomplete_patients(hot, patients)
 
     def records_of(self, patients: Pairs, visits: Pairs) -> LoadedRecords:
         """The records of these numbers (authority, number) and visits (site, visit number), links followed.

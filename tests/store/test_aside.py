@@ -120,3 +120,16 @@ def test_what_is_set_aside_is_grouped_by_its_cause(care: CareStore, shelf: Aside
     rest = shelf.of_cause("refused", "north_adt", "missing", "PV1-45", after=(1, first[-1].seq))
     assert [one.seq for one in first + rest] == [1, 2, 3]
     assert rest[0].value == "2026"
+
+
+def test_a_patients_record_is_incomplete_until_the_message_is_worked_or_dismissed(
+    care: CareStore, shelf: AsideShelf
+) -> None:
+    set_aside(care, 1, patient=7)
+    set_aside(care, 2, patient=8)
+    assert care.incomplete([7, 8, 9]) == {7, 8}
+    shelf.dismiss([(1, 1)], "ann", "a test patient", AT)
+    shelf.release([(1, 2)], "ann", "", AT)
+    assert care.incomplete([7, 8, 9]) == {8}
+    care.save(Batch(taken=care.ready_aside([0])))
+    assert care.incomplete([7, 8, 9]) == set()
