@@ -188,7 +188,9 @@ class ChannelFile(FileModel):
         default=None, description="channel/destination that application acknowledgements go to."
     )
     answers: dict[str, Code] = Field(default_factory=dict, description="Cause: AA, AE or AR. See the manual.")
-    in_order_of: PathText = Path.parse("PID-3")
+    in_order_of: PathText = Field(
+        default=Path.parse("PID-3"), description="The field of the number whose messages never overtake."
+    )
     default_charset: str | None = Field(
         default=None, description="Where MSH-18 is empty: 8859/1 and the like."
     )

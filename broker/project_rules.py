@@ -19,13 +19,16 @@ __all__ = ["PolicyFile", "RulesFile", "read_policy", "read_rules"]
 Urgency = Literal["stat", "high", "routine", "digest"]
 
 
+Anchor = Literal["event", "admitted", "discharged", "expected_discharge"]
+
+
 class DueFile(FileModel):
     """When a task is due: exactly one length, after (or before) a time of the stay."""
 
-    after: Literal["event", "admitted", "discharged", "expected_discharge"] | None = None
-    before: Literal["event", "admitted", "discharged", "expected_discharge"] | None = None
-    hours: int | None = Field(default=None, ge=0)
-    days: int | None = Field(default=None, ge=0)
+    after: Anchor | None = Field(default=None, description="Counted from then. Not said: event.")
+    before: Anchor | None = Field(default=None, description="So long before then.")
+    hours: int | None = Field(default=None, ge=0, description="So many hours.")
+    days: int | None = Field(default=None, ge=0, description="So many calendar days.")
     business_days: int | None = Field(default=None, ge=0, description="Days on which the site works.")
 
     @model_validator(mode="after")
@@ -43,7 +46,7 @@ class TaskFile(FileModel):
     kind: str | None = Field(
         default=None, description="What tasks are counted by. Not said: the entry's key."
     )
-    title: str = Field(min_length=1)
+    title: str = Field(min_length=1, description="What is to be done, for people.")
     owner: str = Field(description="Whose task it is.")
     due: DueFile
     when: dict[str, Texts] = Field(min_length=1, description="Words of a stay, a result or a person.")
@@ -55,7 +58,9 @@ class TellFile(FileModel):
 
     notification: str = Field(description="The kind of notification.")
     recipients: Texts = Field(min_length=1, description="Whom, the first being whom it is for.")
-    when: dict[str, Texts] = Field(default_factory=dict)
+    when: dict[str, Texts] = Field(
+        default_factory=dict, description="Words of a stay, a result or a person. Not said: always."
+    )
     urgency: Urgency = "routine"
 
 
@@ -84,8 +89,12 @@ class PolicyFile(FileModel):
         default=24, ge=0, description="From an emergency visit's end to an admission: one episode."
     )
     neighbour_days: int = Field(default=30, ge=0, description="How far stays are looked at together.")
-    goes_home: frozenset[str] = Field(default=frozenset({"home", "home_health"}))
-    critical_flags: frozenset[str] = Field(default=frozenset({"AA", "HH", "LL"}), description="OBX-8.")
+    goes_home: frozenset[str] = Field(
+        default=frozenset({"home", "home_health"}), description="Dispositions of who went home."
+    )
+    critical_flags: frozenset[str] = Field(
+        default=frozenset({"AA", "HH", "LL"}), description="OBX-8 of a critical result."
+    )
     critical_units: frozenset[str] = Field(
         default=frozenset(), description="PV1-3.1 of units whose in and out is told."
     )

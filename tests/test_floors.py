@@ -15,7 +15,7 @@ FLOORS = [
     "channel+site mapping care settings",
     "store presence",
     "sources destinations mllp_line",
-    "project+project_channels+project_checks+project_examples+project_files+project_rules+schemas+validate records",
+    "file_words+project+project_channels+project_checks+project_examples+project_files+project_rules+schemas+validate records",
     "decide",
     "operations preview",
     "status",

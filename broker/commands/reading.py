@@ -15,6 +15,7 @@ from broker.commands.output import AsJson, failing_well, print_json, print_table
 from broker.commands.words import ANSWERS, CODES, STATES, WORDS
 from broker.destinations import REGISTRY
 from broker.errors import OperationError
+from broker.file_words import file_words
 from broker.hl7 import Message
 from broker.hl7_names import Place, named, parts_of, segment_fields
 from broker.notices import NOTICES
@@ -82,6 +83,8 @@ def _explained(word: str, version: str) -> Iterator[Explained]:
         if text := words.get(word) or words.get(word.upper() if family == "answer" else word):
             yield f"{word} ({family})", text, []
     yield from _of_settings(word)
+    for file, text in file_words().get(word, ()):
+        yield f"{word} (key of {file})", text, []
     if (notice := NOTICES.get(word)) is not None:
         yield f"{word} (notice)", _first_words(notice), _fields(notice)
     if (options := REGISTRY.get(word)) is not None:
@@ -143,4 +146,4 @@ def _fields(model: Any) -> list[dict[str, Any]]:
 
 
 def _known_words() -> list[str]:
-    return [*WORDS, *STATES, *ANSWERS, *CODES, *Settings.model_fields, *NOTICES, *REGISTRY]
+    return [*WORDS, *STATES, *ANSWERS, *CODES, *Settings.model_fields, *NOTICES, *REGISTRY, *file_words()]

@@ -130,7 +130,7 @@ class Repeat(FileModel):
 class Example(FileModel):
     """A message and what the mapping must make of it."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="What it shows, in a few words.")
     given: str = Field(min_length=1, description="A file in fixtures/.")
     with_: dict[str, str] = Field(
         default_factory=dict,
