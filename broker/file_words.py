@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from broker.care.vocabulary import NOTIFICATION_KINDS, RECIPIENTS, WHEN_MEANS
 from broker.channel import CareFile, ChannelFile, OutboundFile
+from broker.mapping.content_words import WORDS
 from broker.mapping.file import MappingFile
 from broker.project_rules import PolicyFile, RulesFile
 from broker.site import SiteFile
@@ -54,6 +55,8 @@ def file_words() -> dict[str, tuple[tuple[str, str], ...]]:
     ):
         for word, text in words.items():
             found.setdefault(word, []).append((f"channels/rules/NAME.yaml, {where}", text))
+    told = f"What a notification says, for mappings of what leaves: {', '.join(sorted(WORDS))}."
+    found.setdefault("content", []).append(("mappings/NAME.yaml, fields", told))
     return {word: tuple(said) for word, said in found.items()}
 
 
