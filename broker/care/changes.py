@@ -12,7 +12,7 @@ from typing import NamedTuple
 from broker.care.content import WATCHED
 from broker.care.puts import Maker, deliver, put_row
 from broker.care.record import DAY, HOUR, SECOND, Held, Row, Said
-from broker.care.wanted import Because, Want, Wanted
+from broker.care.wants import Because, Want, Wanted
 
 __all__ = ["LIVE", "Ground", "difference"]
 

@@ -1,0 +1,90 @@
+"""Which tasks the rules call for. Floor 3: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from broker.care.clocks import due_at
+from broker.care.given import Rule, SiteFacts
+from broker.care.record import Held, Said, instant, micros
+from broker.care.results import Ordered
+from broker.care.stays import Stay
+from broker.care.wants import Context, Want, because
+from broker.care.words import admitted_at, holds, result_words
+
+__all__ = ["tasks"]
+
+
+def tasks(stay: Stay, site: SiteFacts, words: Mapping[str, str], context: Context) -> Iterator[Want]:
+    """The tasks that the rules in force call for, of a stay and of its results."""
+    results: list[tuple[str, Ordered, dict[str, str]]] | None = None
+    for rule in context.given.rules:
+        when = rule.when
+        if "person" in when:
+            continue
+        if "result" in when:
+            if results is None:
+                policy = context.given.policy
+                results = [
+                    (name, order, {**words, **result_words(order, stay, policy)})
+                    for name, order in stay.orders.items()
+                ]
+            for name, order, its_words in results:
+                if holds(when, its_words, of_rule=True) and not order.last.mute:
+                    yield _task(
+                        rule, name, order.last, order.last.happened, stay, site, order.said.get("text")
+                    )
+        elif holds(when, words, of_rule=True) and ("status" in when or stay.status):
+            fact, occurred = _cause(rule, stay)
+            if fact is not None and not fact.mute:
+                yield _task(rule, "", fact, occurred, stay, site, None, verify=words["goes_home"] == "verify")
+
+
+_OF_A_DISCHARGE = frozenset(
+    {"disposition", "goes_home", "pending_results", "readmitted", "planned_readmission"}
+)
+
+
+def _cause(rule: Rule, stay: Stay) -> tuple[Held | None, int]:
+    """The fact that a rule's task hangs on, by what its conditions speak of."""
+    when = rule.when
+    if when.get("expected_discharge") == ("yes",):
+        fact = stay.expected or stay.admitted or stay.opening
+        return fact, fact.happened if fact else 0
+    status = when.get("status", ())
+    if stay.is_discharged and ("discharged" in status[:1] or _OF_A_DISCHARGE & when.keys()):
+        return stay.discharge, stay.discharged_at
+    if stay.status == "planned":
+        return stay.planned, stay.planned.happened if stay.planned else 0
+    if stay.admitted is not None:
+        return stay.admitted, admitted_at(stay)
+    fact = stay.arrival or stay.opening
+    return fact, fact.happened if fact else 0
+
+
+def _task(
+    rule: Rule,
+    sub: str,
+    fact: Held,
+    occurred: int,
+    stay: Stay,
+    site: SiteFacts,
+    of_what: str | None,
+    *,
+    verify: bool = False,
+) -> Want:
+    anchor = {
+        "event": occurred,
+        "admitted": stay.started,
+        "discharged": stay.discharged_at,
+        "expected_discharge": stay.said.get("expected_discharge_at") or 0,
+    }[rule.due.after]
+    says: Said = {
+        "title": f"{rule.title}: {of_what}" if of_what else rule.title,
+        "owner": rule.owner,
+        "urgency": rule.urgency,
+        "due": micros(due_at(rule.due, instant(anchor), site.zone, site.days_off)) if anchor else 0,
+        "verify": verify and bool({"goes_home", "disposition"} & rule.when.keys()),
+        "note": "",
+    }
+    return Want("task", rule.kind, sub, because(fact), rule.key, rule.version, says, (), occurred)
