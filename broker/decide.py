@@ -79,7 +79,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A message after step 2. `outcome` is final unless it is worked, which step 4 may turn into refused."""
+    """A message after step 2. `outcome` is final unless it is worked, which step 4 may turn into refused.
+
+    `answer_to`: the destination that its application acknowledgement still has to go to.
+    """
 
     row: Row
     outcome: Outcome
@@ -89,6 +92,7 @@ class Mapped:
     codes: tuple[UnknownCode, ...] = ()
     refusal: Refusal | None = None
     aside: Aside | None = None
+    answer_to: str = ""
 
 
 def seen_key(row: Row) -> SeenKey:
@@ -98,6 +102,13 @@ def seen_key(row: Row) -> SeenKey:
 
 def map_row(row: Row, project: Project, paused: frozenset[str], aside: Aside | None = None) -> Mapped:
     """Reads, routes and maps one message. Never raises: what is wrong with a message is its outcome."""
+    mapped = _map_row(row, project, paused, aside)
+    if ">" in row.answer and aside is None and (channel := project.channels.get(row.channel)):
+        return replace(mapped, answer_to=channel.answer_to or "")
+    return mapped
+
+
+def _map_row(row: Row, project: Project, paused: frozenset[str], aside: Aside | None) -> Mapped:
     if row.slot < 0:
         return Mapped(
             row, "quarantine" if row.slot == QUARANTINE else "filtered", row.cause or "batch envelope"
@@ -228,6 +239,8 @@ def _decide_one(
     if one.outcome in ("refused", "paused"):
         patient = patient if patient is not None else _known_patient(one, records)
         batch.aside.append(_set_aside(one, patient))
+    if one.answer_to:
+        batch.forwards.append(_answer(one, patient, given))
     put = _handled(one, patient, bundle)
     batch.handled.append(put)
     decided.became[here] = put
@@ -276,6 +289,21 @@ def _react(one: Mapped, records: Records, given: Given, batch: Batch) -> int | N
         for route in one.forwards
     ]
     return facts[0].patient if facts else None
+
+
+def _answer(one: Mapped, patient: int | None, given: Given) -> ForwardPut:
+    """The application acknowledgement that goes elsewhere. A repeat has an answer of its own."""
+    row = one.row
+    return ForwardPut(
+        name=given.name_of("answer", row.channel, row.stream, row.seq),
+        act="answer",
+        stream=row.stream,
+        seq=row.seq,
+        slot=row.slot,
+        patient=patient,
+        destination=one.answer_to,
+        not_before=given.now,
+    )
 
 
 def _owners(said: Said, records: Records) -> set[int]:
@@ -359,7 +387,7 @@ def narrowed(directory: Directory, project: Project) -> Directory:
     return Directory({key: tuple(map(limited, ways)) for key, ways in directory.entries.items()})
 
 
-def given_of(project: Project, directory: Any, now: datetime, name_of: Callable[..., Any]) -> Given:
+def given_of(project: Project, directory: Directory, now: datetime, name_of: Callable[..., UUID]) -> Given:
     """What a decision of this project rests on beside the facts; `directory` is narrowed already."""
     return Given(
         rules=project.rules,

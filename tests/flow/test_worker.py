@@ -257,3 +257,18 @@ def test_a_worker_that_died_with_a_message_alone_in_hand_twice_refuses_it(house:
     house.work()
     assert house.outcomes() == ["worked", "refused"]
     assert house.rows("SELECT code FROM aside") == [("killed_worker",)]
+
+
+def test_an_application_answer_that_goes_elsewhere_is_a_delivery(house: House, project: Project) -> None:
+    files = dict(project.files())
+    files["channels/north.yaml"] += b"answer_to: westside/ehr\n"
+    elsewhere = Project.from_files(files)
+    raw = house.fixture("north/a01_admission.hl7").replace(b"\n", b"\r")
+    entry = Entry(raw, 5, "north", "test", "ADT", "A01", "N000101", "NORTHADT|NORTH", answer="CA >AA")
+    house.keep(entry)
+    house.keep(entry)
+    house.bundle = Bundles(house.engine).put(elsewhere.files())
+    house.work(house.another(elsewhere))
+    assert house.outcomes() == ["worked", "repeated"]
+    answers = house.rows("SELECT act, count(*) FROM delivery WHERE act = 'answer' GROUP BY act")
+    assert answers == [("answer", 2)]
