@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from broker.care.vocabulary import NOTIFICATION_KINDS, RECIPIENTS, WHEN_MEANS
-from broker.channel import CareFile, ChannelFile, OutboundFile
+from broker.channel_file import CareFile, ChannelFile, OutboundFile
 from broker.mapping.content_words import WORDS
 from broker.mapping.file import MappingFile
 from broker.project_rules import PolicyFile, RulesFile

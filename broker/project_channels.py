@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.channel import Care, CareFile, Channel, ChannelFile, Outbound, OutboundFile
+from broker.channel import Care, Channel, Outbound
+from broker.channel_file import CareFile, ChannelFile, OutboundFile
 from broker.errors import DestinationError
 from broker.hl7.charset import codec_of
 from broker.mapping import Table

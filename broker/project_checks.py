@@ -8,7 +8,8 @@ from collections.abc import Mapping as Words
 from typing import Any
 
 from broker.care.vocabulary import NOTIFICATION_KINDS
-from broker.channel import Care, Channel, Outbound, Use
+from broker.channel import Care, Channel, Outbound
+from broker.channel_file import Use
 from broker.conditions import Condition
 from broker.mapping import Mapping, Table
 from broker.mapping.load import MappingFiles

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.care.vocabulary import NOTIFICATION_KINDS, OWNERS, RECIPIENTS, WHEN, WHEN_MEANS
-from broker.channel import DEFAULT_ANSWERS, CareFile, ChannelFile, OutboundFile
+from broker.channel_file import DEFAULT_ANSWERS, CareFile, ChannelFile, OutboundFile
 from broker.destinations import REGISTRY
 from broker.mapping.file import MappingFile
 from broker.mapping.shape import leaves

@@ -2,7 +2,8 @@
 
 import pytest
 
-from broker.channel import Channel, ChannelFile, Route
+from broker.channel import Channel, Route
+from broker.channel_file import ChannelFile
 from broker.errors import MappingError
 from broker.hl7 import Message
 from broker.project_channels import read_channels

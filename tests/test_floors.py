@@ -12,7 +12,7 @@ FLOORS = [
     "errors",
     "hl7 yaml_files ids slots crash",
     "conditions notices outcome hl7_names",
-    "channel+site mapping care settings",
+    "channel+channel_file+site mapping care settings",
     "store presence",
     "sources destinations mllp_line",
     "file_words+project+project_channels+project_checks+project_examples+project_files+project_rules+schemas+validate records",
