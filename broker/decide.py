@@ -11,7 +11,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ import structlog
 
 from broker.care.facts import Act, Fact, FactId
 from broker.care.given import Directory, Given, Reach
+from broker.care.rows import Cause, TimerPut
 from broker.channel import Route
 from broker.errors import BrokerError
 from broker.hl7 import Message
@@ -133,6 +134,7 @@ def _map_row(row: Row, project: Project, paused: frozenset[str], aside: Aside | 
 
 
 QUARANTINE = -1
+PUT_OFF = timedelta(hours=1)
 
 
 def _mapped(
@@ -160,10 +162,14 @@ def _refused(row: Row, aside: Aside | None, refusal: Refusal) -> Mapped:
 
 def fault(error: BaseException, row: Row) -> Refusal:
     """A refusal for an exception that nobody foresaw: its place alone, for its text may be a patient's."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{frame.filename.rsplit('/broker/', 1)[-1]}:{frame.lineno}"
+    place = _place(error)
     log.error("message.fault", id=f"{row.stream}.{row.seq}", error=type(error).__name__, place=place)
-    return Refusal("fault", place, f"{type(error).__name__} in {frame.name}")
+    return Refusal("fault", place, type(error).__name__)
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename.rsplit('/broker/', 1)[-1]}:{frame.lineno}"
 
 
 def named(mapped: Iterable[Mapped]) -> tuple[set[Number], set[tuple[str, str]]]:
@@ -358,11 +364,22 @@ def _handled(one: Mapped, patient: int | None, bundle: str) -> HandledPut:
 
 
 def decide_due(due: Iterable[tuple[int, int]], records: Records, given: Given) -> Batch:
-    """What follows from time alone: each (patient, timer) that fell due is looked at again without a fact."""
+    """What follows from time alone: each (patient, timer) that fell due is looked at again without a fact.
+
+    One that fails, by a fault of ours, is put off and stops no other.
+    """
     batch = Batch()
     for patient, timer in due:
-        batch.changes += records.work((), (patient,), given)
-        batch.timers_done.append((patient, timer))
+        try:
+            batch.changes += records.work((), (patient,), given)
+        except Exception as error:
+            log.error("timer.fault", error=type(error).__name__, place=_place(error))
+            later = given.now + PUT_OFF
+            batch.changes.append(
+                TimerPut(patient=patient, n=timer, kind="due", due_at=later, cause=Cause(None))
+            )
+        else:
+            batch.timers_done.append((patient, timer))
     batch.records += records.puts()
     return batch
 
