@@ -39,7 +39,9 @@ def status(
 ) -> None:
     """Show channels, backlog, what was refused or paused, deliveries, tasks and processes."""
     with failing_well():
-        found = Watch(home(project, data, store)).status()
+        at = home(project, data, store)
+        with opened_care(at):
+            found = Watch(at).status()
     if as_json:
         print_json(found)
     else:
