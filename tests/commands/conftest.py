@@ -24,7 +24,10 @@ from broker.store.open import open_engine
 
 SHIPPED = Path(__file__).parents[2]
 # An A03 that does not say when: it is refused.
-TIMELESS = b"MSH|^~\\&|NORTHADT|NORTH|||20260305||ADT^A03|TIMELESS|P|2.5.1\rPID|1||4411009^^^NORTH^MR||Nobody\rPV1|1|I\r"
+TIMELESS = (
+    b"MSH|^~\\&|NORTHADT|NORTH|||20260305||ADT^A03|TIMELESS|P|2.5.1\r"
+    b"PID|1||4411009^^^NORTH^MR||Nobody\rPV1|1|I\r"
+)
 
 
 @pytest.fixture
