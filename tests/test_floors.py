@@ -15,7 +15,8 @@ FLOORS = [
     "channel+channel_file+site mapping care settings",
     "store presence",
     "sources destinations mllp_line",
-    "file_words+project+project_channels+project_checks+project_examples+project_files+project_rules+schemas+validate records",
+    "file_words+project+project_channels+project_checks+project_examples+project_files+project_rules"
+    "+schemas+validate records",
     "decide",
     "operations preview",
     "status",
