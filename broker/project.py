@@ -25,7 +25,7 @@ __all__ = ["Project", "load_project"]
 MAX_SITES_KNOWN = 10_000
 
 
-@dataclass
+@dataclass(repr=False)
 class Project:
     """Everything that a folder says. It is one value: named by its digest, never changed."""
 
@@ -43,6 +43,9 @@ class Project:
     folder: Path | None = None
     _files: Words[str, bytes] = field(default_factory=dict, repr=False)
     _chosen: dict[tuple[str, str, str, str], Site] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Project({self.digest[:12]})"
 
     def site_of(self, channel: Channel, message: View) -> Site:
         """The site of a message: of the channel's, the one that MSH-4 names, refined by PV1-3.4.
