@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from broker.errors import ConfigError, Place
+from broker.yaml_files import Wrong, nearest
 
 __all__ = ["STANDARD", "Doors", "digest_of", "read_folder", "standard_files", "stems"]
 
@@ -81,7 +84,16 @@ class Doors:
         self._modules: dict[str, ModuleType] = {}
 
     def door(self, said: str) -> Callable[[], Callable[[Any], Any]]:
-        """Gives the function that `package.module:function` names; `ConfigError` where there is none."""
+        """What gives the function that `package.module:function` names. Nothing is imported yet.
+
+        Raises `Wrong` where it can be seen that there is none.
+        """
+        module, _, name = said.partition(":")
+        content = self._files.get(_file_of(module))
+        if content is not None:
+            _check_function(content, _file_of(module), name)
+        elif find_spec(module.partition(".")[0]) is None:
+            raise Wrong(f"python: there is no {_file_of(module)}, and no such package", value=module)
         return lambda: self._function(said)
 
     def _function(self, said: str) -> Callable[[Any], Any]:
@@ -93,7 +105,7 @@ class Doors:
         return found
 
     def _module(self, name: str) -> ModuleType:
-        file = f"mappings/{name.replace('.', '/')}.py"
+        file = _file_of(name)
         if file not in self._files:
             try:
                 return importlib.import_module(name)
@@ -111,3 +123,31 @@ class Doors:
                 ) from error
             self._modules[name] = module
         return self._modules[name]
+
+
+def _file_of(module: str) -> str:
+    return f"mappings/{module.replace('.', '/')}.py"
+
+
+def _check_function(content: bytes, file: str, name: str) -> None:
+    """Whether a module, as it is written, has this function."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise Wrong(f"python: {file}, line {getattr(error, 'lineno', 0)}: this is no Python") from error
+    known = {
+        one
+        for node in tree.body
+        for one in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef)
+            else [alias.asname or alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else [target.id for target in node.targets if isinstance(target, ast.Name)]
+            if isinstance(node, ast.Assign)
+            else []
+        )
+    }
+    if name not in known:
+        right = nearest(name, known)
+        raise Wrong(f"python: {file} has no such function", value=name, right=right)

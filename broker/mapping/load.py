@@ -121,9 +121,14 @@ class MappingFiles:
         if said.python is not None:
             if said.fields or said.repeats:
                 self._problems.add("python: then no fields stand here", document.place(("python",)))
+            try:
+                door = self._door(said.python)
+            except Wrong as wrong:
+                self._problems.wrong(wrong, document, ("python",))
+                return None
             return Mapping(
-                name, said.mapping, produces or "", document.place(), door=self._door(said.python),
-                python=said.python, examples=examples,
+                name, said.mapping, produces or "", document.place(), door=door, python=said.python,
+                examples=examples,
             )  # fmt: skip
         if produces not in NOTICES:
             right = nearest(produces or "", NOTICES) or "one of " + ", ".join(NOTICES)

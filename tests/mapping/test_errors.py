@@ -129,3 +129,21 @@ def test_a_table_says_what_is_wrong_with_its_lines():
 
 def _tried():
     return {"mappings/tried.yaml": mapping_file("service: PV1-10")}
+
+
+@pytest.mark.parametrize(
+    ("python", "text", "value", "right"),
+    [
+        ("own.doors:notises", "has no such function", "notises", "notices"),
+        ("own.dors:notices", "there is no mappings/own/dors.py", "own.dors", ""),
+        ("own.broken:notices", "line 1: this is no Python", "", ""),
+        ("doors", "should match", "doors", ""),
+    ],
+)
+def test_a_door_that_leads_nowhere_is_told_before_anything_is_imported(python, text, value, right):
+    door = "raise SystemExit\ndef notices(message): ...\n"
+    tried = f"mapping: x\npython: {python}\nexamples: [{{name: x, given: y, notices: 1}}]\n"
+    more = {"mappings/own/doors.py": door, "mappings/own/broken.py": "def notices(:\n"}
+    (error,) = errors_of({**more, "mappings/tried.yaml": tried})
+    assert text in error.text
+    assert (error.value, error.right, error.place.line) == (value, right, 2)
