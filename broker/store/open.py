@@ -6,6 +6,7 @@ Tables are named without their schema everywhere: the connection's `search_path`
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -123,10 +124,15 @@ def pragmas(role: Role) -> tuple[str, ...]:
 
 
 def make_private(path: Path) -> None:
-    """The database's folder gets mode 0700 and its file 0600; made where they are not there."""
+    """The database's folder gets mode 0700 and its file 0600; made where they are not there.
+
+    A file that is there is not opened: closing it would take away every lock that this process has on it
+    (fcntl), and another process could then remove the log that this one still reads and writes.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     path.chmod(0o600)
 
 

@@ -20,8 +20,10 @@ PATIENCE_SECS = 10.0
 Sent = tuple[bytes, bytes]  # control id and message
 
 
-def histories(hospital: str) -> Iterator[Sent]:
-    """Stays without end: admitted, updated, moved, discharged home; every other discharge is cancelled once.
+def histories(hospital: str, *, cancelled: bool = True) -> Iterator[Sent]:
+    """Stays without end: admitted, updated, moved, discharged home.
+
+    With `cancelled`, a third of the discharges is cancelled, and comes again.
 
     Three patients at a time, so that no two messages of one follow each other. `hospital` tells the numbers
     of one sender from those of another.
@@ -29,7 +31,9 @@ def histories(hospital: str) -> Iterator[Sent]:
     north, numbers = North(), count(1)
     now = datetime.now(UTC).replace(microsecond=0)
     for group in count():
-        stays = [_stay(north, f"{hospital}{group * 3 + n}", now, cancelled=n % 2 == 1) for n in range(3)]
+        stays = [
+            _stay(north, f"{hospital}{group * 3 + n}", now, cancelled=cancelled and n == 1) for n in range(3)
+        ]
         for round_ in range(max(map(len, stays))):
             for stay in stays:
                 if round_ < len(stay):
@@ -63,13 +67,15 @@ def _stay(north: North, number: str, now: datetime, *, cancelled: bool) -> list[
 class Sender(threading.Thread):
     """One connection of a hospital. `window` messages are on their way at once; it ends when told to.
 
+    Between one lot and the next it rests for `rest_secs`.
+
     `acknowledged` has what was answered positively, by control id; `echoed` every MSA-2 of such an answer.
     """
 
-    def __init__(self, port: int, messages: Iterator[Sent], window: int, at_most: int = 1 << 30) -> None:
+    def __init__(self, port: int, messages: Iterator[Sent], window: int, rest_secs: float = 0.05) -> None:
         super().__init__(name=f"sender-{port}", daemon=True)
-        self._port, self._window = port, window
-        self._messages = islice(messages, at_most)
+        self._port, self._window, self._rest_secs = port, window, rest_secs
+        self._messages = messages
         self._over = threading.Event()
         self.acknowledged: dict[bytes, bytes] = {}
         self.echoed: list[bytes] = []
@@ -102,6 +108,7 @@ class Sender(threading.Thread):
                         line.close()
                     line = None
                     self._over.wait(0.2)
+            self._over.wait(self._rest_secs)
         if line is not None:
             line.close()
 

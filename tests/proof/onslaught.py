@@ -105,6 +105,7 @@ class Onslaught:
         self.crash = folder / "crash"
         environment = {
             "HANDOFF_BATCH_SIZE": "20",  # so that going one at a time after a kill has an end soon
+            "HANDOFF_WORK_NICE": "0",
             "BROKER_CRASH": f"@{self.crash}",
             "LD_PRELOAD": str(shim),
             "FSYNC_SHIM": str(control),
@@ -136,16 +137,16 @@ class Onslaught:
 
     # Load
 
-    def load(self, windows: Sequence[int], at_most: int = 1 << 30) -> None:
+    def load(self, windows: Sequence[int]) -> None:
         """Starts a sender for each window."""
         self.senders += [
-            Sender(self.port, histories(chr(65 + n)), window, at_most)
+            Sender(self.port, histories(chr(65 + n)), window)
             for n, window in enumerate(windows, len(self.senders))
         ]
         for sender in self.senders[-len(windows) :]:
             sender.start()
 
-    def finish(self, secs: float = 60) -> None:
+    def finish(self, secs: float = 120) -> None:
         """Senders come to their ends, with a fast disk; then everything that follows is worked and told."""
         self.slow(0)
         for sender in self.senders:
@@ -157,7 +158,7 @@ class Onslaught:
                 raise sender.fault
         self.settle(secs)
 
-    def settle(self, secs: float = 60) -> None:
+    def settle(self, secs: float = 120) -> None:
         self.trial.wait_ready()
         until(self._worked, secs, "no backlog")
         # A message that was in hand, alone, at two deaths is refused and shown: a person releases it.

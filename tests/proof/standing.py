@@ -27,6 +27,7 @@ from broker.store.care_tables import (
 from broker.store.delivery_tables import AttemptRow, DeliveryRow
 from broker.store.house_tables import InHandRow
 from broker.store.journal import Reader, Row, verify
+from broker.store.open import reading
 
 Place = tuple[int, int]
 Meaning = dict[str, Counter[Hashable]]
@@ -36,7 +37,8 @@ BESIDE_THE_MEANING = {"cause", "corrects", "late"}
 
 
 def rows_of(engine: Engine, *wanted: Any) -> list[Any]:
-    with engine.connect() as connection:
+    """Read without a lock, so that nobody waits for who looks."""
+    with reading(engine).connect() as connection:
         return list(connection.execute(select(*wanted)))
 
 
@@ -165,5 +167,5 @@ def delivered_to(engine: Engine, destination: str) -> dict[str, Any]:
 
 
 def count_of(engine: Engine, table: Any) -> int:
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())

@@ -31,7 +31,7 @@ from tests.proof.standing import (
 )
 
 SLOW_MS = 40
-WINDOWS = (1, 1, 1, 1, 8, 8)  # how many messages are on their way at once, for each sender
+WINDOWS = (1, 1, 1, 6)  # how many messages are on their way at once, for each sender
 
 
 @pytest.mark.slow

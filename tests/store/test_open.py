@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -57,6 +59,29 @@ def test_the_data_folder_and_its_files_are_the_owners_only(tmp_path: Path):
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     engine.dispose()
     assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
+
+
+def test_opening_a_file_again_keeps_the_locks_that_this_process_has_on_it(sqlite_stores: Stores):
+    """Or another process that ends would remove the log that this one goes on reading and writing."""
+    first = open_engine(sqlite_stores.care_url, role="care")
+    with first.connect() as connection:
+        connection.execute(text("SELECT count(*) FROM handled"))
+    again = open_engine(sqlite_stores.care_url, role="care")
+    again.connect().close()
+    other = (
+        "import sqlite3, sys\n"
+        "other = sqlite3.connect(sys.argv[1])\n"
+        "with other:\n"
+        "    other.execute(f'CREATE TABLE {sys.argv[2]} (n)')\n"
+        "other.close()\n"
+    )
+    for table in ("by_another", "by_a_third"):
+        path = sqlite_path(sqlite_stores.care_url)
+        subprocess.run([sys.executable, "-c", other, path, table], check=True)
+        with first.connect() as connection:
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0
+    first.dispose()
+    again.dispose()
 
 
 def test_a_reader_cannot_write(engine_of):
