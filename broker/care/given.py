@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from broker.notices import Practitioner
@@ -126,6 +126,7 @@ class Given:
     """Everything a decision rests on beside the facts.
 
     `name_of` makes the id that others see (a keyed hash over its words); `now` is the database's time.
+    `in_force` keeps what was found of the rules and tells for words that were met (in_force.py).
     """
 
     rules: tuple[Rule, ...]
@@ -135,3 +136,4 @@ class Given:
     directory: Directory
     now: datetime
     name_of: Callable[..., UUID]
+    in_force: dict[tuple[str, ...], Any] = field(default_factory=dict, compare=False, repr=False)

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from broker.care.clocks import due_at
-from broker.care.given import Rule, SiteFacts
+from broker.care.given import Given, Rule, SiteFacts
+from broker.care.in_force import result_rules, stay_rules
 from broker.care.record import Held, Said, instant, micros
-from broker.care.results import Ordered
 from broker.care.stays import Stay
-from broker.care.wants import Context, Want, because
-from broker.care.words import admitted_at, holds, result_words
+from broker.care.wants import Want, because
+from broker.care.words import Reported, admitted_at
 
 __all__ = ["tasks"]
 
 
-def tasks(stay: Stay, site: SiteFacts, words: Mapping[str, str], context: Context) -> Iterator[Want]:
+def tasks(
+    stay: Stay, site: SiteFacts, words: Mapping[str, str], results: Sequence[Reported], given: Given
+) -> Iterator[Want]:
     """The tasks that the rules in force call for, of a stay and of its results."""
-    results: list[tuple[str, Ordered, dict[str, str]]] | None = None
-    for rule in context.given.rules:
-        when = rule.when
-        if "person" in when:
-            continue
-        if "result" in when:
-            if results is None:
-                policy = context.given.policy
-                results = [
-                    (name, order, {**words, **result_words(order, stay, policy)})
-                    for name, order in stay.orders.items()
-                ]
-            for name, order, its_words in results:
-                if holds(when, its_words, of_rule=True) and not order.last.mute:
-                    yield _task(
-                        rule, name, order.last, order.last.happened, stay, site, order.said.get("text")
-                    )
-        elif holds(when, words, of_rule=True) and ("status" in when or stay.status):
+    for rule in stay_rules(words, given):
+        if "status" in rule.when or stay.status:
             fact, occurred = _cause(rule, stay)
             if fact is not None and not fact.mute:
                 yield _task(rule, "", fact, occurred, stay, site, None, verify=words["goes_home"] == "verify")
+    for name, order, _, its_words in results:
+        if not order.last.mute:
+            for rule in result_rules(its_words, given):
+                what = order.said.get("text")
+                yield _task(rule, name, order.last, order.last.happened, stay, site, what)
 
 
 _OF_A_DISCHARGE = frozenset(
@@ -73,12 +64,15 @@ def _task(
     *,
     verify: bool = False,
 ) -> Want:
-    anchor = {
-        "event": occurred,
-        "admitted": stay.started,
-        "discharged": stay.discharged_at,
-        "expected_discharge": stay.said.get("expected_discharge_at") or 0,
-    }[rule.due.after]
+    match rule.due.after:
+        case "event":
+            anchor = occurred
+        case "admitted":
+            anchor = stay.started
+        case "discharged":
+            anchor = stay.discharged_at
+        case "expected_discharge":
+            anchor = stay.said.get("expected_discharge_at") or 0
     says: Said = {
         "title": f"{rule.title}: {of_what}" if of_what else rule.title,
         "owner": rule.owner,

@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 from broker.care.clocks import due_at
 from broker.care.content import iso, of_patient, of_result, of_stay
-from broker.care.given import Due, Given, Policy, Reach, SiteFacts, Tell
+from broker.care.given import Due, Policy, Reach, SiteFacts, Tell
+from broker.care.in_force import tell_for
 from broker.care.patients import practitioner_key
 from broker.care.record import Held, Said, instant, micros
 from broker.care.stays import Stay
 from broker.care.wants import Because, Context, Want, because
-from broker.care.words import admitted_at, holds, pcp_of, result_reasons, result_words
+from broker.care.words import Reported, admitted_at, pcp_of
 
-__all__ = ["named", "tell_for", "telling", "told"]
+__all__ = ["named", "telling", "told"]
 
 
 _NO_DISCHARGE_TOLD = frozenset({"expired", "admitted_here", "still_patient"})
@@ -30,7 +31,7 @@ class _Happening(NamedTuple):
 
 
 def _happenings(
-    stay: Stay, site: SiteFacts, words: Mapping[str, str], policy: Policy
+    stay: Stay, site: SiteFacts, words: Mapping[str, str], results: Sequence[Reported], policy: Policy
 ) -> Iterator[_Happening]:
     """What may be told of a stay as it stands."""
     if stay.arrival is not None:
@@ -51,15 +52,10 @@ def _happenings(
         if _is_told_move(move.was, move.now, policy):
             more: Said = {"moved_from": move.was, "moved_to": move.now}
             yield _Happening("Transfer", move.fact.meaning, move.fact, move.fact.happened, more, words)
-    for name, order in stay.orders.items():
-        reasons = result_reasons(order, stay, policy)
+    for name, order, reasons, its_words in results:
         if reasons:
             more = {"result": of_result(order, reasons, site.zone)}
-            fact = order.first
-            occurred = order.last.happened
-            yield _Happening(
-                "Result", name, fact, occurred, more, {**words, **result_words(order, stay, policy)}
-            )
+            yield _Happening("Result", name, order.first, order.last.happened, more, its_words)
 
 
 def _is_told_move(was: Said, now: Said, policy: Policy) -> bool:
@@ -71,10 +67,12 @@ def _is_told_move(was: Said, now: Said, policy: Policy) -> bool:
     return bool(units) and (was.get("unit") in units) != (now.get("unit") in units)
 
 
-def told(stay: Stay, site: SiteFacts, words: Mapping[str, str], context: Context) -> Iterator[Want]:
+def told(
+    stay: Stay, site: SiteFacts, words: Mapping[str, str], results: Sequence[Reported], context: Context
+) -> Iterator[Want]:
     """What people should be told of a stay, and the tasks where they cannot be."""
     about: Said | None = None
-    for one in _happenings(stay, site, words, context.given.policy):
+    for one in _happenings(stay, site, words, results, context.given.policy):
         tell = tell_for(one.kind, one.words, context.given)
         if tell is None or one.fact.mute:
             continue
@@ -96,13 +94,6 @@ def told(stay: Stay, site: SiteFacts, words: Mapping[str, str], context: Context
 
 def named(person: Said | None) -> Said:
     return {name: value for name, value in person.items() if value} if person else {}
-
-
-def tell_for(kind: str, words: Mapping[str, str], given: Given) -> Tell | None:
-    for tell in given.tells:
-        if tell.notification == kind and holds(tell.when, words, of_rule=False):
-            return tell
-    return None
 
 
 def telling(

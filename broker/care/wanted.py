@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from broker.care.clocks import due_at
 from broker.care.content import iso, of_patient
+from broker.care.in_force import person_rules, tell_for
 from broker.care.patients import Death
 from broker.care.record import Held, Said, instant, micros
 from broker.care.stays import Stay
 from broker.care.tasks import tasks
-from broker.care.telling import named, tell_for, telling, told
+from broker.care.telling import named, telling, told
 from broker.care.vocabulary import ADMITTED
 from broker.care.wants import Because, Context, Want, Wanted, because, site_of
-from broker.care.words import holds, stay_words, yes
+from broker.care.words import reported, stay_words, yes
 
 __all__ = ["wanted", "wanted_of_person"]
 
@@ -32,9 +33,10 @@ def wanted(stay: Stay, site_name: str, context: Context) -> Wanted:
     for want in _reviews(stay, site_name, context):
         found.setdefault(want.key, want)
     if stay.status != "cancelled":
-        for want in told(stay, site, words, context):
+        results = reported(stay, words, context.given.policy)
+        for want in told(stay, site, words, results, context):
             found.setdefault(want.key, want)
-        for want in tasks(stay, site, words, context):
+        for want in tasks(stay, site, words, results, context.given):
             found.setdefault(want.key, want)
     return found
 
@@ -118,13 +120,12 @@ def wanted_of_person(
             says: Said = {"kind": kind, "occurred_at": iso(occurred, site.zone), **about, **more}
             for want in telling(tell, sub, cause, occurred, says, site, context, None, None):
                 found.setdefault(want.key, want)
-        for rule in context.given.rules:
-            if "person" in rule.when and holds(rule.when, words, of_rule=True):
-                due = due_at(rule.due, instant(occurred), site.zone, site.days_off)
-                task: Said = {
-                    "title": rule.title, "owner": rule.owner, "urgency": rule.urgency, "due": micros(due),
-                    "verify": False, "note": "",
-                }  # fmt: skip
-                want = Want("task", rule.kind, sub, cause, rule.key, rule.version, task, (), occurred)
-                found.setdefault(want.key, want)
+        for rule in person_rules(words, context.given):
+            due = due_at(rule.due, instant(occurred), site.zone, site.days_off)
+            task: Said = {
+                "title": rule.title, "owner": rule.owner, "urgency": rule.urgency, "due": micros(due),
+                "verify": False, "note": "",
+            }  # fmt: skip
+            want = Want("task", rule.kind, sub, cause, rule.key, rule.version, task, (), occurred)
+            found.setdefault(want.key, want)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from broker.care.given import Policy
 from broker.care.patients import practitioner_key
@@ -12,7 +13,7 @@ from broker.care.stays import Stay
 from broker.care.vocabulary import ADMITTED, setting_of
 from broker.care.wants import Context
 
-__all__ = ["admitted_at", "holds", "pcp_of", "result_reasons", "result_words", "stay_words", "yes"]
+__all__ = ["Reported", "admitted_at", "pcp_of", "reported", "stay_words", "yes"]
 
 
 _VERIFY = frozenset({"custodial", "court", "other", "unknown", ""})
@@ -58,16 +59,6 @@ def stay_words(stay: Stay, site_name: str, context: Context) -> dict[str, str]:
 
 def yes(holds: bool) -> str:
     return "yes" if holds else "no"
-
-
-def holds(when: Mapping[str, tuple[str, ...]], words: Mapping[str, str], *, of_rule: bool) -> bool:
-    """Whether a `when` holds; a rule that says nothing of death is for the living."""
-    for key, right in when.items():
-        if words.get(key) not in right:
-            return False
-    if of_rule and words.get("deceased") == "yes":
-        return "deceased" in when or "expired" in when.get("disposition", ()) or "person" in when
-    return True
 
 
 def _is_readmission(stay: Stay, setting: str, context: Context) -> bool:
@@ -116,8 +107,25 @@ def admitted_at(stay: Stay) -> int:
     return stay.started
 
 
-def result_words(order: Ordered, stay: Stay, policy: Policy) -> dict[str, str]:
-    reasons = result_reasons(order, stay, policy)
+class Reported(NamedTuple):
+    """An order's results: why they are told ([]: they are not), and their stay's words with their own."""
+
+    name: str
+    order: Ordered
+    reasons: list[str]
+    words: Mapping[str, str]
+
+
+def reported(stay: Stay, words: Mapping[str, str], policy: Policy) -> list[Reported]:
+    """The results of a stay, each order's by itself, with what conditions may ask of them."""
+    found = []
+    for name, order in stay.orders.items():
+        reasons = _reasons(order, stay, policy)
+        found.append(Reported(name, order, reasons, {**words, **_result_words(order, reasons, policy)}))
+    return found
+
+
+def _result_words(order: Ordered, reasons: list[str], policy: Policy) -> dict[str, str]:
     flags = {flag for one in order.standing for flag in one.said.get("flags") or ()}
     if order.pending:
         word = "pending"
@@ -134,7 +142,7 @@ def result_words(order: Ordered, stay: Stay, policy: Policy) -> dict[str, str]:
     }
 
 
-def result_reasons(order: Ordered, stay: Stay, policy: Policy) -> list[str]:
+def _reasons(order: Ordered, stay: Stay, policy: Policy) -> list[str]:
     """Why a result is told: critical (now or once), after_discharge, corrected (of one that is told)."""
     reasons = []
     if any(one.flags & policy.critical_flags for one in order.standing):
