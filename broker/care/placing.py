@@ -221,7 +221,10 @@ class Placing:
         tied = {} if self.ties.trivial else self._tied_visits()
         for patient, n in sorted(self.touched):
             one = self.record(patient).summaries[n]
-            if n == 0 or (one.way != "visit" and not self.ties.moves):
+            if n == 0:
+                continue
+            if one.way != "visit" and not self.ties.moves:
+                self._back(patient, n)
                 continue
             places = tied.get(self.ties.root((one.site, one.way, one.ident))) if one.way == "visit" else None
             places = places or [(patient, n)]
@@ -236,6 +239,11 @@ class Placing:
                 if where != owner and _facts(self.record(where), which):
                     self._bring(where, which, owner)
 
+    def _back(self, patient: int, n: int) -> None:
+        """What has no visit number is held by whom it names, once no move of its account says otherwise."""
+        for owner in sorted({fact.patient for fact in _facts(self.record(patient), n)} - {patient}):
+            self._bring(patient, n, owner, of=owner)
+
     def _tied_visits(self) -> dict[Key, list[tuple[int, int]]]:
         """Where the visits lie that are one, by what stands for them."""
         groups: dict[Key, list[tuple[int, int]]] = {}
@@ -246,8 +254,11 @@ class Placing:
                     groups.setdefault(root, []).append((patient, one.n))
         return groups
 
-    def _bring(self, patient: int, n: int, owner: int) -> None:
-        """Moves a visit's facts; its rows are about the patient under whom they were made, and stay."""
+    def _bring(self, patient: int, n: int, owner: int, of: int | None = None) -> None:
+        """Moves a visit's facts, or those of them that name `of`, to their owner's record.
+
+        The rows are about the patient under whom they were made, and stay.
+        """
         left, right = self.writable(patient), self.writable(owner)
         visit = left.visit(n)
         assert visit is not None
@@ -257,8 +268,9 @@ class Placing:
             _, known = self._new_visit(right, visit.key)
             there = right.visit(known)
         assert there is not None
-        right.put(there.with_facts((*there.facts, *visit.facts)))
-        left.put(visit.with_facts(()))
+        moved = [fact for fact in visit.facts if of is None or fact.patient == of]
+        right.put(there.with_facts((*there.facts, *moved)))
+        left.put(visit.with_facts(fact for fact in visit.facts if fact not in moved))
         self._lend(patient, {owner})
         for tie in left.ties:
             if visit.key[2] in (tie.visit, tie.retired_visit) and tie.site == visit.key[0]:

@@ -124,8 +124,10 @@ class Stay:
 
     def alike(self, other: Stay) -> bool:
         """Whether both stand alike in everything that may be asked of them, but for when it was last said."""
-        return not (self.orders or other.orders) and all(
-            getattr(self, name) == getattr(other, name) for name in _ASKED
+        return (
+            not (self.orders or other.orders)
+            and self.started == other.started
+            and all(getattr(self, name) == getattr(other, name) for name in _ASKED)
         )
 
     @property
