@@ -8,6 +8,7 @@ in it).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ import threading
 import traceback
 from collections.abc import MutableMapping
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
@@ -45,7 +46,7 @@ def setup_logs(process: str, form: Literal["console", "json"] = "console", level
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -54,6 +55,21 @@ def setup_logs(process: str, form: Literal["console", "json"] = "console", level
     sys.excepthook = _unforeseen
     threading.excepthook = lambda told: _unforeseen(told.exc_type, told.exc_value, told.exc_traceback)
     globalLogBeginner.beginLoggingTo([_from_twisted], discardBuffer=True, redirectStandardIO=False)
+
+
+class _Unfailing:
+    """Where lines go. One that cannot be written (a full disk, nobody who reads) is lost alone."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
 
 
 def _unforeseen(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -53,3 +53,10 @@ def test_the_text_of_our_own_errors_is_written_without_the_value_that_they_hold(
     lines = [json.loads(line) for line in logged("json").splitlines()]
     ours = [line for line in lines if line.get("error") == "Hl7Error"]
     assert {(line["code"], line["text"]) for line in ours} == {("unreadable", "MSH-1: no MSH")}
+
+
+def test_a_line_that_cannot_be_written_stops_nobody():
+    """A full disk, or a reader that has gone, must not end a process that could go on."""
+    with open("/dev/full", "wb", buffering=0) as full:
+        run = subprocess.run([sys.executable, "-c", SCRIPT.format(form="json")], stderr=full, timeout=30)
+    assert run.returncode == 0
