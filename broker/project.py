@@ -15,7 +15,7 @@ from broker.mapping.load import MappingFiles
 from broker.project_channels import read_channels
 from broker.project_checks import check_directions, check_project
 from broker.project_files import Doors, digest_of, read_folder, stems
-from broker.project_rules import read_policy, read_rules
+from broker.project_rules import RuleExample, read_policy, read_rules
 from broker.settings import FILE, Settings, read_settings
 from broker.site import Site, SiteFile, check_calendar, choose, site_words
 from broker.yaml_files import Document, Problems, fit, nearest, read_yaml
@@ -36,6 +36,7 @@ class Project:
     tables: Words[str, Table]
     rules: tuple[Rule, ...]
     tells: tuple[Tell, ...]
+    rule_examples: tuple[tuple[Rule, RuleExample, Place], ...]
     policy: Policy
     site_facts: Words[str, SiteFacts]
     settings: Settings
@@ -142,15 +143,16 @@ def _load(files: Words[str, bytes], problems: Problems, settings: Settings, fold
     own = [name for name in mapping_files.names if name not in standard or folder is not None]
     mappings = {name: found for name in {*own, *used} if (found := mapping_files.mapping(name)) is not None}
     check_directions(channels, documents, mappings, problems)
-    rules, tells = read_rules(_documents(stems(files, "channels/rules", ".yaml"), problems), problems)
+    rules = read_rules(_documents(stems(files, "channels/rules", ".yaml"), problems), sites, problems)
     return Project(
         digest=digest_of(files),
         channels=channels,
         sites=sites,
         mappings=mappings,
         tables=tables,
-        rules=rules,
-        tells=tells,
+        rules=tuple(rules.rules.values()),
+        tells=tuple(rules.tells.values()),
+        rule_examples=tuple(rules.examples),
         policy=policy,
         site_facts={
             site.name: SiteFacts(site.name, site.title, site.zone, site.days_off) for site in sites.values()

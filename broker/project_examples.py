@@ -1,12 +1,17 @@
-"""Runs the examples of a project's mappings, as `broker test` does. Floor 6."""
+"""Runs the examples of a project's mappings and rules, as `broker test` does. Floor 6."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
+from broker.care.clocks import due_at
+from broker.care.given import Directory, Given, Rule
+from broker.care.in_force import person_rules, result_rules, stay_rules
 from broker.errors import BrokerError, Place
 from broker.hl7 import Message
 from broker.mapping import Mapping
@@ -14,6 +19,7 @@ from broker.mapping.examples import run_example
 from broker.mapping.file import Example
 from broker.mapping.outbound import run_outbound_example
 from broker.project import Project
+from broker.project_rules import RuleExample
 from broker.site import Site, SiteFile, choose, site_words
 from broker.validate import validate
 from broker.yaml_files import nearest
@@ -27,7 +33,7 @@ _NOBODY = SiteFile.model_validate({"site": "No site of this project", "zone": "U
 
 @dataclass(frozen=True, slots=True)
 class ExampleRun:
-    """One example: where it stands, and what is not as it says. Empty `problems`: all is well."""
+    """One example of a mapping or rule: where it stands, and what is not as it says (nothing: all well)."""
 
     mapping: str
     name: str
@@ -42,7 +48,7 @@ def run_examples(
     *,
     structures: bool = True,
 ) -> list[ExampleRun]:
-    """Every example of the project's mappings (of those whose name `only` lets through).
+    """Every example of the project's mappings and rules (of those whose name `only` lets through).
 
     Messages that leave are also held against HL7's structures, by hl7apy, unless `structures` is no.
     """
@@ -59,7 +65,27 @@ def run_examples(
     if structures:
         for (n, _), wrong in zip(leaving, validate([made for _, made in leaving]), strict=True):
             runs[n] = replace(runs[n], problems=(*runs[n].problems, *wrong))
-    return runs
+    return [*runs, *(_run_rule(project, *one) for one in project.rule_examples if only(one[0].key))]
+
+
+def _run_rule(project: Project, rule: Rule, example: RuleExample, place: Place) -> ExampleRun:
+    """One example of a rule: whether its task stands for the given words, and when it is due."""
+    now = example.at or datetime.now(UTC)
+    given = Given((rule,), (), project.policy, project.site_facts, Directory(), now, lambda *words: _NO_NAME)
+    found = stay_rules(example.given, given)
+    found += result_rules(example.given, given) + person_rules(example.given, given)
+    problems = []
+    if bool(found) != example.stands:
+        problems.append(f"the task {'does not stand' if example.stands else 'stands'}")
+    elif example.due is not None and example.at is not None and example.site is not None:
+        site = project.site_facts[example.site]
+        due = due_at(rule.due, example.at, site.zone, site.days_off)
+        if due != example.due:
+            problems.append(f"due: {example.due.isoformat()} is expected, it is {due.isoformat()}")
+    return ExampleRun(rule.key, example.name, place, tuple(problems))
+
+
+_NO_NAME = UUID(int=0)
 
 
 def _run(project: Project, mapping: Mapping, example: Example, fixtures: Path) -> tuple[list[str], bytes]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from broker.care.given import Due, Policy, Rule, Tell
 from broker.care.vocabulary import NOTIFICATION_KINDS, OWNERS, RECIPIENTS, WHEN
+from broker.errors import Place
 from broker.yaml_files import Document, FileModel, Problems, Texts, Wrong, fit, nearest
 
-__all__ = ["PolicyFile", "RulesFile", "read_policy", "read_rules"]
+__all__ = ["PolicyFile", "RuleExample", "Rules", "RulesFile", "read_policy", "read_rules"]
 
 Urgency = Literal["stat", "high", "routine", "digest"]
 
@@ -40,6 +41,23 @@ class DueFile(FileModel):
         return self
 
 
+class RuleExample(FileModel):
+    """Words of a stay, a result or a person, and whether the task stands then, and when it is due."""
+
+    name: str = Field(min_length=1, description="What it shows, in a few words.")
+    given: dict[str, str] = Field(description="Word by word, what is so.")
+    at: AwareDatetime | None = Field(default=None, description="The time that `due` counts from.")
+    site: str | None = Field(default=None, description="Whose zone and days off count.")
+    due: AwareDatetime | None = Field(default=None, description="When the task must be due.")
+    stands: bool = Field(default=True, description="Whether the task stands.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> RuleExample:
+        if self.due is not None and (self.at is None or self.site is None or not self.stands):
+            raise Wrong("due: needs at and site, and a task that stands", at=("due",))
+        return self
+
+
 class TaskFile(FileModel):
     """A task that should stand while its conditions hold."""
 
@@ -51,6 +69,7 @@ class TaskFile(FileModel):
     due: DueFile
     when: dict[str, Texts] = Field(min_length=1, description="Words of a stay, a result or a person.")
     urgency: Urgency = "routine"
+    examples: tuple[RuleExample, ...] = Field(default=(), description="Run by `broker test`.")
 
 
 class TellFile(FileModel):
@@ -113,38 +132,60 @@ def read_policy(document: Document | None, problems: Problems) -> Policy:
     return Policy(**{one.name: getattr(said, one.name) for one in fields(Policy) if hasattr(said, one.name)})
 
 
-def read_rules(
-    documents: Iterable[Document], problems: Problems
-) -> tuple[tuple[Rule, ...], tuple[Tell, ...]]:
-    """Every rule and every tell of the files; each key once in the project."""
-    rules: dict[str, Rule] = {}
-    tells: dict[str, Tell] = {}
+@dataclass(slots=True)
+class Rules:
+    """Every rule and tell of a project, by key, and the examples of the rules."""
+
+    rules: dict[str, Rule] = field(default_factory=dict)
+    tells: dict[str, Tell] = field(default_factory=dict)
+    examples: list[tuple[Rule, RuleExample, Place]] = field(default_factory=list)
+
+
+def read_rules(documents: Iterable[Document], sites: Container[str], problems: Problems) -> Rules:
+    """The rules of the files; each key stands once in the project."""
+    found = Rules()
     for document in documents:
         said = fit(RulesFile, document, problems)
-        if said is None:
-            continue
-        for key, task in said.tasks.items():
-            at = ("tasks", key)
-            _once(key, rules, document, at, problems)
-            _check((task.owner,), OWNERS, document, (*at, "owner"), problems)
-            _check_when(task.when, document, (*at, "when"), problems)
-            due = Due(
-                after=task.due.before or task.due.after or "event",
-                before=task.due.before is not None,
-                **task.due.model_dump(include={"hours", "days", "business_days"}),
-            )
-            version = _version(document.at(at))
-            kind = task.kind or key
-            rules[key] = Rule(key, version, kind, task.title, task.owner, due, task.when, task.urgency)
-        for key, tell in said.tell.items():
-            at = ("tell", key)
-            _once(key, tells, document, at, problems)
-            _check((tell.notification,), NOTIFICATION_KINDS, document, (*at, "notification"), problems)
-            _check(tell.recipients, RECIPIENTS, document, (*at, "recipients"), problems)
-            _check_when(tell.when, document, (*at, "when"), problems)
-            version = _version(document.at(at))
-            tells[key] = Tell(key, version, tell.notification, tell.recipients, tell.when, tell.urgency)
-    return tuple(rules.values()), tuple(tells.values())
+        if said is not None:
+            for key, task in said.tasks.items():
+                _read_task(key, task, document, sites, found, problems)
+            for key, tell in said.tell.items():
+                _read_tell(key, tell, document, found, problems)
+    return found
+
+
+def _read_task(
+    key: str, task: TaskFile, document: Document, sites: Container[str], found: Rules, problems: Problems
+) -> None:
+    at = ("tasks", key)
+    _once(key, found.rules, document, at, problems)
+    _check((task.owner,), OWNERS, document, (*at, "owner"), problems)
+    _check_when(task.when, document, (*at, "when"), problems)
+    due = Due(
+        after=task.due.before or task.due.after or "event",
+        before=task.due.before is not None,
+        **task.due.model_dump(include={"hours", "days", "business_days"}),
+    )
+    version, kind = _version(document.at(at)), task.kind or key
+    rule = Rule(key, version, kind, task.title, task.owner, due, task.when, task.urgency)
+    found.rules[key] = rule
+    for n, example in enumerate(task.examples):
+        here = (*at, "examples", n)
+        words = {word: (value,) for word, value in example.given.items()}
+        _check_when(words, document, (*here, "given"), problems)
+        if example.site is not None and example.site not in sites:
+            problems.add("there is no such site", document.place((*here, "site")), value=example.site)
+        found.examples.append((rule, example, document.place((*here, "name"))))
+
+
+def _read_tell(key: str, tell: TellFile, document: Document, found: Rules, problems: Problems) -> None:
+    at = ("tell", key)
+    _once(key, found.tells, document, at, problems)
+    _check((tell.notification,), NOTIFICATION_KINDS, document, (*at, "notification"), problems)
+    _check(tell.recipients, RECIPIENTS, document, (*at, "recipients"), problems)
+    _check_when(tell.when, document, (*at, "when"), problems)
+    version = _version(document.at(at))
+    found.tells[key] = Tell(key, version, tell.notification, tell.recipients, tell.when, tell.urgency)
 
 
 def _once(
@@ -179,5 +220,6 @@ def _check(
 
 
 def _version(said: Any) -> str:
-    """A digest of an entry's text, whatever its spacing and order of keys."""
-    return sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
+    """A digest of an entry's text, whatever its spacing, its order of keys and its examples."""
+    text = {key: one for key, one in said.items() if key != "examples"}
+    return sha256(json.dumps(text, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]

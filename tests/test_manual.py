@@ -21,7 +21,7 @@ def test_the_files_that_it_shows_are_a_project_whose_examples_hold():
     project = Project.from_files(standard_files() | FILES, folder=None)
     assert set(project.channels) == {"hill", "practice"}
     runs = [run for run in run_examples(project, HERE) if run.place.file in FILES]
-    assert len(runs) == 3
+    assert len(runs) == 5
     assert [(run.name, run.problems) for run in runs if run.problems] == []
 
 

@@ -372,3 +372,32 @@ def test_a_folder_without_channels_is_no_project(tmp_path):
     with pytest.raises(ConfigErrors) as raised:
         load_project(tmp_path)
     assert "no folder channels/" in str(raised.value)
+
+
+def test_the_examples_of_a_rule_say_when_its_task_stands_and_is_due():
+    rules = """\
+        rules: Tasks
+        tasks:
+          call:
+            title: Call the patient
+            owner: coordinator
+            due: {business_days: 2, after: discharged}
+            when: {goes_home: ["yes", verify]}
+            examples:
+              - {name: over a weekend, given: {goes_home: "yes"}, site: north, at: 2026-03-06T14:10:00-05:00,
+                 due: 2026-03-10T23:59:59-04:00}
+              - {name: not home, given: {goes_home: "no"}, stands: no}
+              - {name: wrongly said, given: {goes_home: verify}, stands: no}
+              - {name: another day, given: {goes_home: verify}, site: north, at: 2026-03-06T14:10:00-05:00,
+                 due: 2026-03-09T23:59:59-04:00}
+        """
+    made = project({**SHOWN, "channels/rules/r.yaml": rules})
+    runs = run_examples(made, HERE, lambda name: name == "call")
+    assert [run.problems for run in runs] == [
+        (),
+        (),
+        ("the task stands",),
+        ("due: 2026-03-09T23:59:59-04:00 is expected, it is 2026-03-10T23:59:59-04:00",),
+    ]
+    without = rules.partition("            examples:")[0]
+    assert project({**SHOWN, "channels/rules/r.yaml": without}).rules == made.rules
