@@ -86,7 +86,9 @@ class SiteFile(FileModel):
         default_factory=dict,
         description="A table that mappings name: the table that is asked first at this site.",
     )
-    sensitive_units: Texts = Field(default=(), description="PV1-3.1 of units whose name is not told on.")
+    sensitive_units: Texts = Field(
+        default=(), description="PV1-3.1 of units that no notice names: only facility and building are kept."
+    )
     test_patients: Condition | None = Field(
         default=None, description="Messages about invented patients: worked, but nobody is told."
     )

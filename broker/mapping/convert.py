@@ -41,6 +41,8 @@ class Facility(Protocol):
     def tables(self) -> Mapping[str, str]: ...
     @property
     def npi_authorities(self) -> frozenset[str]: ...
+    @property
+    def sensitive_units(self) -> frozenset[str]: ...
     def resolve_authority(self, stated: str) -> str: ...
     def picks_number(self, kind: str, authority: str) -> bool: ...
 
@@ -211,10 +213,12 @@ def practitioner(text: str, view: View, reading: Reading, path: Path) -> Said | 
 
 
 def location(text: str, view: View, reading: Reading, path: Path) -> Said | None:
-    """PL: .1 unit, .2 room, .3 bed, .4 facility, .7 building."""
+    """PL: .1 unit, .2 room, .3 bed, .4 facility, .7 building. A sensitive unit is not named."""
     if text == NULL:
         return None
     parts = _components(text, view, 7)
+    if parts[0] in reading.site.sensitive_units:
+        parts[:3] = _BLANKS[:3]
     return {name: said for name, place in _PL if (said := parts[place])}
 
 

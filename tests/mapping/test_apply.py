@@ -7,7 +7,7 @@ import pytest
 
 from broker.errors import MappingError
 from broker.mapping import UnknownCode
-from tests.mapping.projects import applied, applied_by, project, said
+from tests.mapping.projects import applied, applied_by, mapping_file, project, said
 
 
 def refused(fields, changes=None, **kind):
@@ -174,6 +174,16 @@ def test_a_number_that_fails_its_check_digit_is_no_npi():
     found = applied("attending: PV1-7", {"PV1-7": "1622984511^Lind^^^^^^^NPI^^^^NPI"})
     assert found.notices[0].attending.model_dump(exclude_unset=True) == {"family": "Lind"}
     assert found.warnings == ("bad_npi at PV1-7",)
+
+
+def test_a_sensitive_unit_is_not_named():
+    site = "site: North\nzone: UTC\nsensitive_units: [BHU]\n"
+    text = mapping_file("location: PV1-3\nprior_location: PV1-6")
+    made = project({"channels/sites/north.yaml": site, "mappings/tried.yaml": text})
+    changes = {"PV1-3": "BHU^2^A^NORTH", "PV1-6": "4W^412^A^NORTH"}
+    (notice,) = applied_by(made, "tried", "north/a03_home.hl7", changes).notices
+    assert notice.location.model_dump(exclude_unset=True) == {"facility": "NORTH"}
+    assert notice.prior_location.unit == "4W"
 
 
 @pytest.mark.parametrize(
