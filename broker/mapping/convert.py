@@ -265,6 +265,7 @@ PARTS: dict[type[Part], Callable[[str, View, Reading, Path], Said | None]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def is_npi(text: str) -> bool:
     """Whether ten digits are an NPI: they end in a check digit (Luhn's, over 80840 and the number)."""
     if len(text) != 10 or not text.isascii() or not text.isdecimal():
