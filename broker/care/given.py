@@ -136,4 +136,4 @@ class Given:
     directory: Directory
     now: datetime
     name_of: Callable[..., UUID]
-    in_force: dict[tuple[str, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+    in_force: dict[tuple[str, ...], Any] = field(init=False, default_factory=dict, compare=False, repr=False)

@@ -207,12 +207,16 @@ class Summary(NamedTuple):
 
 
 class Visit:
-    """One visit's facts, in their order, and the rows that hang on it. Replaced, never changed."""
+    """One visit's facts, in their order, and the rows that hang on it. Replaced, never changed.
 
-    __slots__ = ("facts", "key", "n", "rows")
+    `asked` keeps what was worked out of just these facts (sides.py), so that it need not be asked again.
+    """
+
+    __slots__ = ("asked", "facts", "key", "n", "rows")
 
     def __init__(self, n: int, key: Key, facts: tuple[Held, ...] = (), rows: tuple[Row, ...] = ()) -> None:
         self.n, self.key, self.facts, self.rows = n, key, facts, rows
+        self.asked: Any = None
 
     def with_facts(self, facts: Iterable[Held]) -> Visit:
         """The same visit with other facts, put in their order."""
@@ -224,7 +228,9 @@ class Visit:
 
     def with_rows(self, rows: tuple[Row, ...]) -> Visit:
         """The same visit with other rows."""
-        return Visit(self.n, self.key, self.facts, rows)
+        made = Visit(self.n, self.key, self.facts, rows)
+        made.asked = self.asked
+        return made
 
 
 def _place(fact: Held) -> tuple[Any, ...]:

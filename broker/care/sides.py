@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from broker.care.given import Given
 from broker.care.groups import Ties
@@ -16,6 +17,15 @@ __all__ = ["Side", "Unit"]
 
 
 Unit = tuple[int, int]  # a patient, and the number of a stay (its first visit's)
+
+
+class _Asked(NamedTuple):
+    """What was worked out of a visit's facts: how its stay stands, and what should stand where it was asked."""
+
+    stay: Stay
+    site: str = ""
+    context: Context | None = None
+    wanted: Wanted = {}  # noqa: RUF012  (never changed)
 
 
 class Side:
@@ -58,12 +68,19 @@ class Side:
         """How a stay stands on this side."""
         found = self.folded.get(unit)
         if found is None:
-            members = self.members(unit)
-            facts: Sequence[Held] = members[0].facts if members else ()
-            if len(members) > 1:
-                facts = sorted((fact for one in members for fact in one.facts), key=lambda fact: fact[:8])
-            found = self.folded[unit] = fold(facts, unit[0])
+            found = self.folded[unit] = self._fold(self.members(unit), unit[0])
         return found
+
+    @staticmethod
+    def _fold(members: Sequence[Visit], patient: int) -> Stay:
+        if len(members) != 1:
+            facts = sorted((fact for one in members for fact in one.facts), key=lambda fact: fact[:8])
+            return fold(facts, patient)
+        (visit,) = members
+        asked: _Asked | None = visit.asked
+        if asked is None or asked.stay.patient != patient:
+            asked = visit.asked = _Asked(fold(visit.facts, patient))
+        return asked.stay
 
     def person(self, patient: int) -> tuple[list[Record], Death | None, bool]:
         """The records that are one person, whether they died, and whether there is a plan."""
@@ -126,12 +143,34 @@ class Side:
 
     def wanted(self, unit: Unit) -> Wanted:
         """What should stand of a stay on this side."""
-        if not self.members(unit):
+        members = self.members(unit)
+        if not members:
             return {}
         stay = self.fold(unit)
         if not stay.facts and not stay.not_found:
             return {}
-        return wanted(stay, self.records[unit[0]].summaries[unit[1]].site, self.context(unit[0], unit))
+        site, context = self.records[unit[0]].summaries[unit[1]].site, self.context(unit[0], unit)
+        asked: _Asked | None = members[0].asked
+        if asked is None or asked.stay is not stay:
+            return wanted(stay, site, context)
+        if asked.context is None or asked.site != site or not _asks_the_same(asked.context, context):
+            members[0].asked = asked = _Asked(stay, site, context, wanted(stay, site, context))
+        return asked.wanted
+
+
+def _asks_the_same(one: Context, other: Context) -> bool:
+    """Whether what should stand is the same in both contexts: it is whenever it is asked."""
+    was, now = one.given, other.given
+    return one[:-2] == other[:-2] and (
+        was is now
+        or (
+            was.rules is now.rules
+            and was.tells is now.tells
+            and was.policy is now.policy
+            and was.sites is now.sites
+            and was.directory is now.directory
+        )
+    )
 
 
 def _pcp_at(record: Record, facts: Sequence[Held]) -> Said | None:
