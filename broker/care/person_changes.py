@@ -14,7 +14,7 @@ from broker.care.record import Record, Said, Tie, instant
 from broker.care.rows import Cause, Change, PatientPut
 from broker.care.sides import Side
 from broker.care.wanted import wanted_of_person
-from broker.care.wants import Because, Wanted
+from broker.care.wants import Because, Wanted, because
 
 __all__ = ["person_changes", "put_patient"]
 
@@ -83,7 +83,10 @@ def _wanted_of_person(side: Side, patient: int) -> Wanted:
     record = side.records[patient]
     # Told under each number whose own messages say it, so that a merge alone tells nobody.
     death = death_of([record]) if side.person(patient)[1] is not None else None
-    if not record.ties and death is None and sum(run.name == "pcp" for run in record.runs) < 2:
+    visit = record.visit(0)
+    deleted = [because(fact) for fact in visit.facts if fact.kind == "RecordDeleted"] if visit else []
+    pcps = sum(run.name == "pcp" for run in record.runs)
+    if not record.ties and death is None and pcps < 2 and not deleted:
         return {}
     site = ""
     if death is not None and death.visit is not None and death.visit[0] in side.records:
@@ -91,7 +94,13 @@ def _wanted_of_person(side: Side, patient: int) -> Wanted:
     merges = [_of_tie(tie) for tie in record.ties if tie.kind == "PatientMerge" and tie.patient == patient]
     odd = [tie for tie in persons(side.records)[1] if tie.patient == patient] if record.ties else []
     return wanted_of_person(
-        side.context(patient, None), death, site, _pcp_changed(record), merges, [_of_tie(tie) for tie in odd]
+        side.context(patient, None),
+        death,
+        site,
+        _pcp_changed(record),
+        merges,
+        [_of_tie(tie) for tie in odd],
+        deleted,
     )
 
 

@@ -111,11 +111,13 @@ def telling(
     reached: dict[tuple[str, str], str] = {}
     unreached: list[Said] = []
     primary_missing = False
+    some_way = False
     for place, role in enumerate(tell.recipients):
         names, ways = _reach(role, stay, says, context, ordering)
         for way in ways:
             if way.kinds is None or tell.notification in way.kinds:
                 reached.setdefault((way.destination, way.address), way.name)
+        some_way = some_way or bool(ways)
         if not ways:
             if names or place == 0:
                 unreached.append({"role": role, "name": "; ".join(names)})
@@ -124,7 +126,7 @@ def telling(
     says["urgency"] = tell.urgency
     reach = tuple((name, *where) for where, name in reached.items())
     yield Want("notification", tell.notification, sub, cause, tell.key, tell.version, says, reach, occurred)
-    if primary_missing or not (reach or unreached == []):
+    if primary_missing or not some_way:
         task_sub = f"{tell.notification} {sub}".strip()
         who = ", ".join(f"{one['role']} {one['name'] or 'not named'}" for one in unreached)
         due = micros(due_at(Due(business_days=1), instant(occurred), site.zone, site.days_off))

@@ -82,6 +82,7 @@ def wanted_of_person(
     pcp_changed: Because | None,
     merges: Sequence[Because],
     odd: Sequence[Because],
+    deleted: Sequence[Because],
 ) -> Wanted:
     """What should stand of the person under this number: death, another PCP, merges, links that are odd.
 
@@ -107,9 +108,10 @@ def wanted_of_person(
         }
         happened.append(("PcpChange", "pcp_changed", pcp_changed, pcp_changed.happened, changed))
     happened += [("", "merged", merged, merged.happened, {}) for merged in merges]
-    for tie in odd:
-        text: Said = {"text": f"{tie.kind} of a patient with itself, or in a circle"}
-        want = Want("review", "odd_link", tie.meaning, tie, "", "", text, (), tie.happened)
+    judged = [("odd_link", tie, f"{tie.kind} of a patient with itself, or in a circle") for tie in odd]
+    judged += [("record_deleted", fact, "The sender deleted its record; ours is kept") for fact in deleted]
+    for kind, cause, text in judged:
+        want = Want("review", kind, cause.meaning, cause, "", "", {"text": text}, (), cause.happened)
         found[want.key] = want
     for kind, word, cause, occurred, more in happened:
         if cause.mute:
