@@ -158,11 +158,14 @@ def fold(facts: Sequence[Held], patient: int) -> Stay:
 def _standing(facts: Iterable[Held], stay: Stay) -> list[Held]:
     """The facts that no cancel takes back. A cancel that found its fact goes on as an update."""
     standing: list[Held] = []
+    done: Held | None = None
     for fact in facts:
         kinds = _TAKES_BACK.get(fact.kind)
         if kinds is None:
             standing.append(fact)
-        elif (found := _meant(standing, kinds, fact)) is None:
+        elif done is not None and (done[:4], done.kind) == (fact[:4], fact.kind):
+            continue  # the same cancel in another message
+        elif (found := _meant(standing, kinds, done := fact)) is None:
             stay.not_found.append(fact)
         else:
             target = standing[found]
