@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import re2
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -173,14 +173,23 @@ def _read_test(key: str, right: Any) -> Test:
         except Hl7Error as error:
             raise Wrong(error.text, value=key, at=(key,)) from error
     try:
-        check, says, first, table = _read_right(right)
+        read = _read_right(right)
     except Wrong as wrong:
         wrong.at = (key, *wrong.at)
         raise
-    return Test(key, path, says, check, first, table)
+    return Test(key, path, read.says, read.check, read.first, read.table)
 
 
-def _read_right(right: Any) -> tuple[Check, str, frozenset[str], str]:
+class _Right(NamedTuple):
+    """What stands on the right: the check, its words, what a first value may be, the table that it asks."""
+
+    check: Check
+    says: str
+    first: frozenset[str] = frozenset()
+    table: str = ""
+
+
+def _read_right(right: Any) -> _Right:
     if isinstance(right, str):
         right = [right]
     if isinstance(right, list):
@@ -199,7 +208,7 @@ def _read_right(right: Any) -> tuple[Check, str, frozenset[str], str]:
     try:
         if name == "not":
             inner, says, _, table = _read_right(what)
-            return (lambda values, tables: not inner(values, tables)), f"is not ({says})", frozenset(), table
+            return _Right(lambda values, tables: not inner(values, tables), f"is not ({says})", table=table)
         if not isinstance(what, str) or not what:
             raise Wrong(f"{name}: a text is expected", value=str(what or ""))
         return _READERS[name](what)
@@ -208,7 +217,7 @@ def _read_right(right: Any) -> tuple[Check, str, frozenset[str], str]:
         raise
 
 
-def _is_one_of(words: list[str]) -> tuple[Check, str, frozenset[str], str]:
+def _is_one_of(words: list[str]) -> _Right:
     wanted = frozenset(words)
     empty = "" in wanted
 
@@ -216,15 +225,16 @@ def _is_one_of(words: list[str]) -> tuple[Check, str, frozenset[str], str]:
         return not wanted.isdisjoint(values) or (empty and not values)
 
     says = "is " + " or ".join(word or "empty" for word in words)
-    return check, says, wanted - {""}, ""
+    return _Right(check, says, wanted - {""})
 
 
-def _starts_with(what: str) -> tuple[Check, str, frozenset[str], str]:
-    check: Check = lambda values, tables: any(value.startswith(what) for value in values)  # noqa: E731
-    return check, f"starts with {what}", frozenset(), ""
+def _starts_with(what: str) -> _Right:
+    return _Right(
+        lambda values, tables: any(value.startswith(what) for value in values), f"starts with {what}"
+    )
 
 
-def _matches(what: str) -> tuple[Check, str, frozenset[str], str]:
+def _matches(what: str) -> _Right:
     if len(what) > MAX_PATTERN:
         raise Wrong(f"a pattern of more than {MAX_PATTERN} characters", value=what[:80])
     options = re2.Options()
@@ -235,16 +245,17 @@ def _matches(what: str) -> tuple[Check, str, frozenset[str], str]:
         said = error.args[0] if error.args else ""
         said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         raise Wrong(f"this is no pattern (RE2): {said}", value=what) from error
-    check: Check = lambda values, tables: any(pattern.search(value) for value in values)  # noqa: E731
-    return check, f"matches {what}", frozenset(), ""
+    return _Right(lambda values, tables: any(pattern.search(value) for value in values), f"matches {what}")
 
 
-def _present(what: str) -> tuple[Check, str, frozenset[str], str]:
+def _present(what: str) -> _Right:
     if what.lower() not in _YES:
         raise Wrong("yes or no is expected", value=what)
     wanted = _YES[what.lower()]
-    check: Check = lambda values, tables: any(value != NULL for value in values) is wanted  # noqa: E731
-    return check, "is present" if wanted else "is not present", frozenset(), ""
+    return _Right(
+        lambda values, tables: any(value != NULL for value in values) is wanted,
+        "is present" if wanted else "is not present",
+    )
 
 
 def _number(text: str) -> Decimal | None:
@@ -255,7 +266,7 @@ def _number(text: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _compared(what: str, above: bool) -> tuple[Check, str, frozenset[str], str]:
+def _compared(what: str, *, above: bool) -> _Right:
     bound = _number(what)
     if bound is None:
         raise Wrong("a number is expected", value=what)
@@ -264,20 +275,23 @@ def _compared(what: str, above: bool) -> tuple[Check, str, frozenset[str], str]:
         numbers = [number for value in values if (number := _number(value)) is not None]
         return any(number > bound if above else number < bound for number in numbers)
 
-    return check, f"is {'above' if above else 'below'} {what}", frozenset(), ""
+    return _Right(check, f"is {'above' if above else 'below'} {what}")
 
 
-def _in_table(what: str) -> tuple[Check, str, frozenset[str], str]:
-    check: Check = lambda values, tables: any(value in tables[what] for value in values)  # noqa: E731
-    return check, f"is in table {what}", frozenset(), what
+def _in_table(what: str) -> _Right:
+    return _Right(
+        lambda values, tables: any(value in tables[what] for value in values),
+        f"is in table {what}",
+        table=what,
+    )
 
 
-_READERS: dict[str, Callable[[str], tuple[Check, str, frozenset[str], str]]] = {
+_READERS: dict[str, Callable[[str], _Right]] = {
     "starts_with": _starts_with,
     "matches": _matches,
     "present": _present,
-    "above": lambda what: _compared(what, True),
-    "below": lambda what: _compared(what, False),
+    "above": lambda what: _compared(what, above=True),
+    "below": lambda what: _compared(what, above=False),
     "in_table": _in_table,
 }
 

@@ -49,8 +49,8 @@ def _outbound(name: str, document: Document, problems: Problems) -> Outbound | N
     from broker.destinations import REGISTRY
 
     at = ("deliver", name)
-    common = list(OutboundFile.model_fields)
-    said = fit(OutboundFile, document, problems, at, only=common)
+    shared = list(OutboundFile.model_fields)
+    said = fit(OutboundFile, document, problems, at, only=shared)
     to = (document.at(at) or {}).get("to")
     kind = REGISTRY.get(to) if isinstance(to, str) else None
     if kind is None:
@@ -61,7 +61,7 @@ def _outbound(name: str, document: Document, problems: Problems) -> Outbound | N
             )
         return None
     try:
-        options = fit(kind, document, problems, at, without=common)
+        options = fit(kind, document, problems, at, without=shared)
     except DestinationError as error:
         problems.add(error.text, document.place(at))
         return None

@@ -123,13 +123,13 @@ def _channel() -> Schema:
     schema = _schema(ChannelFile)
     care = _schema(CareFile)
     schema["$defs"] |= care.pop("$defs", {})
-    common = _schema(OutboundFile)
-    schema["$defs"] |= common.pop("$defs", {})
+    shared = _schema(OutboundFile)
+    schema["$defs"] |= shared.pop("$defs", {})
     kinds: list[Schema] = []
     for name, kind in REGISTRY.items():
         options = _loosened(kind.model_json_schema(by_alias=True))
         schema["$defs"] |= options.pop("$defs", {})
-        properties = {**common["properties"], **options["properties"], "to": {"const": name}}
+        properties = {**shared["properties"], **options["properties"], "to": {"const": name}}
         required = ["to", *(one for one in options.get("required", ()))]
         kinds.append(
             {

@@ -103,6 +103,8 @@ class Problems:
     def end(self) -> None:
         """Raises `ConfigErrors` with all errors, ordered by file and line, if there are any."""
         if self.errors:
+            # What a mapping takes over by `like` may be found wrong once for each that is like it.
+            self.errors = list({(str(error), error.place): error for error in self.errors}.values())
             self.errors.sort(
                 key=lambda error: (error.place.file, error.place.line) if error.place else ("", 0)
             )
@@ -318,7 +320,7 @@ def _bare(annotation: Any) -> Any:
         origin = get_origin(annotation)
         if origin is Annotated:
             annotation = get_args(annotation)[0]
-        elif origin is None or origin in (tuple, list, dict, Literal) or issubclass_safe(origin):
+        elif origin is None or origin in (tuple, list, dict, Literal) or _holds_others(origin):
             return annotation
         else:
             inner = [arg for arg in get_args(annotation) if arg is not type(None)]
@@ -327,6 +329,6 @@ def _bare(annotation: Any) -> Any:
             annotation = inner[0]
 
 
-def issubclass_safe(origin: Any) -> bool:
+def _holds_others(origin: Any) -> bool:
     """Whether an origin is a container whose arguments say what is in it."""
     return isinstance(origin, type) and issubclass(origin, (Sequence, Mapping, frozenset))

@@ -77,16 +77,21 @@ def compile_fields(
     problems: Problems,
     place: Place,
     beyond: Sequence[str] = (),
+    *,
+    whole: bool = True,
 ) -> Compiled:
-    """Steps for all fields of a model. What is wrong goes to `problems`; `beyond` are required as well."""
+    """Steps for all fields of a model. What is wrong goes to `problems`; `beyond` are required as well.
+
+    Of a file that is not `whole`, since some of it did not fit, it is not asked what it lacks.
+    """
     maker = _Maker(model, branch, tables, problems, frozenset(beyond))
     steps = maker.block("")
     lacking = [
         name
         for name, shape in leaves(model)
-        if shape.kind != "part" and _must(model, name) and not maker.is_given(name)
+        if (name in beyond or (shape.kind != "part" and _must(model, name))) and not maker.is_given(name)
     ]
-    if lacking:
+    if lacking and whole:
         problems.add(f"fields: {', '.join(lacking)} cannot be left out", place)
     return Compiled(steps, tuple(maker.origins), tuple(maker.paths))
 
@@ -114,9 +119,11 @@ class _Maker:
         self.paths: list[Path] = []
 
     def is_given(self, name: str) -> bool:
-        """Whether a field or a part around it is mapped."""
+        """Whether a field, a part around it or something within it is mapped."""
         steps = name.split(".")
-        return any(".".join(steps[: n + 1]) in self.branch.fields for n in range(len(steps)))
+        return any(".".join(steps[: n + 1]) in self.branch.fields for n in range(len(steps))) or any(
+            one.startswith(f"{name}.") for one in self.branch.fields
+        )
 
     def block(self, before: str) -> tuple[Step, ...]:
         """The steps for what stands below a dotted name ("": in the notice itself)."""

@@ -32,6 +32,7 @@ class _Read:
 
     said: MappingFile
     document: Document
+    whole: bool = True
 
 
 class MappingFiles:
@@ -83,7 +84,7 @@ class MappingFiles:
                 said = MappingFile.model_validate(_without(document.value, faults))
             except ValidationError:
                 return None
-        return _Read(said, document) if said else None
+        return _Read(said, document, not faults) if said else None
 
     def _chain(self, name: str, read: _Read, files: Words[str, tuple[str, bytes]]) -> list[_Read] | None:
         """The mapping and what it is like, the nearest first."""
@@ -145,6 +146,7 @@ class MappingFiles:
             self._problems,
             document.place(("fields",)),
             BEYOND.get(produces, ()),
+            whole=all(read.whole for read in chain),
         )
         if len(self._problems.errors) > before:
             return None

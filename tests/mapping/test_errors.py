@@ -147,3 +147,16 @@ def test_a_door_that_leads_nowhere_is_told_before_anything_is_imported(python, t
     (error,) = errors_of({**more, "mappings/tried.yaml": tried})
     assert text in error.text
     assert (error.value, error.right, error.place.line) == (value, right, 2)
+
+
+def test_a_merge_must_say_who_is_given_up():
+    (error,) = errors_in("account_id: PID-18", produces="PatientMerge")
+    assert error.text == "fields: retired cannot be left out"
+
+
+def test_what_is_wrong_in_a_mapping_is_told_once_for_all_that_are_like_it():
+    example = "examples: [{name: x, given: y, notices: 1}]\n"
+    like = f"mapping: x\nlike: tried\n{example}"
+    more = {f"mappings/like{n}.yaml": like for n in range(3)}
+    errors = errors_of({**more, "mappings/tried.yaml": mapping_file("servise: PV1-10\nvip: {tke: x}")})
+    assert [(error.place.line, error.value) for error in errors] == [(7, "servise"), (8, "tke")]
