@@ -70,9 +70,9 @@ def onslaught(tmp_path: Path, shim: Path, shim_folder: Path) -> Iterator[Callabl
     made: list[Onslaught] = []
     with catching() as catcher:
 
-        def make(store: str | None = None, **environment: str) -> Onslaught:
+        def make(store: str | None = None, folder: Path = tmp_path, **environment: str) -> Onslaught:
             control = shim_folder / ("postgres" if store else "sqlite")
-            made.append(Onslaught(tmp_path, catcher, control, shim, store, **environment))
+            made.append(Onslaught(folder, catcher, control, shim, store, **environment))
             return made[-1]
 
         yield make

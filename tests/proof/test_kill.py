@@ -6,29 +6,13 @@ leaves before its commit is not found out. `make crash CYCLES=100` does more tha
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from uuid import UUID
 
 import pytest
 
-from broker import operations
-from broker.hl7 import Message
-from broker.store.journal import Reader, Row
-from broker.store.open import migrate_all, open_engine, store_urls
-from tests.proof.house import all_rows, house
-from tests.proof.onslaught import LABORATORY, OKAFOR, PRACTICE, PROVER, Onslaught
-from tests.proof.standing import (
-    delivered_to,
-    difference,
-    handled_once,
-    kept,
-    meaning,
-    quiet,
-    sound,
-)
+from tests.proof.onslaught import Onslaught
+from tests.proof.verdict import assert_all_is_well
 
 SLOW_MS = 40
 WINDOWS = (1, 1, 1, 6)  # how many messages are on their way at once, for each sender
@@ -57,54 +41,3 @@ def assail(attacked: Onslaught, cycles: int, seed: int) -> None:
     attacked.load(WINDOWS)
     attacked.kill_at_random(cycles, Random(seed))
     attacked.finish()
-
-
-def assert_all_is_well(attacked: Onslaught, folder: Path) -> None:
-    """I1 to I7, and the same end as of a house in which nobody was ever killed."""
-    assert attacked.trial.stop() == 0
-    engine = open_engine(attacked.stores.care_url, role="care")
-    reader = Reader(attacked.stores.journal_url)
-    try:
-        rows = all_rows(reader)
-        for sender in attacked.senders:
-            kept(rows, sender.acknowledged, sender.echoed)
-        handled_once(engine, rows)
-        quiet(engine)
-        sound(engine, reader)
-        wanted = undisturbed(attacked, rows, folder)
-        assert difference(meaning(engine), wanted) == []
-        told(attacked, delivered_to(engine, PRACTICE))
-        passed_on(attacked, rows, delivered_to(engine, LABORATORY))
-    finally:
-        reader.close()
-        engine.dispose()
-
-
-def undisturbed(attacked: Onslaught, rows: Sequence[Row], folder: Path) -> dict:
-    """What the same messages come to, each once, with one worker that nobody kills."""
-    stores = store_urls(folder / "undisturbed")
-    migrate_all(stores)
-    once = {row.raw: row.channel for row in rows}
-    with house(stores, attacked.project) as calm:
-        operations.import_directory(calm.care, PROVER, [OKAFOR], True)
-        calm.receive(list(once))
-        calm.work()
-        return meaning(calm.engine)
-
-
-def told(attacked: Onslaught, delivered: dict) -> None:
-    """I3: what the store says was delivered is there, under its own id, and nothing else is."""
-    files = {UUID(file.stem).hex for file in attacked.told.iterdir() if not file.name.startswith(".")}
-    assert delivered and files == {UUID(name).hex for name in delivered}
-
-
-def passed_on(attacked: Onslaught, rows: Sequence[Row], delivered: dict) -> None:
-    """I3 and I4: each message came at least once, as it was; a patient's first ones came in their order."""
-    assert len(delivered) == len({row.raw for row in rows})
-    places = {row.raw: number for number, row in reversed(list(enumerate(rows)))}
-    taken = list(dict.fromkeys(attacked.catcher.taken))
-    assert set(taken) == places.keys()
-    orders: dict[str, list[int]] = defaultdict(list)
-    for raw in taken:
-        orders[Message(raw).get("PID-3.1")].append(places[raw])
-    assert all(order == sorted(order) for order in orders.values())
