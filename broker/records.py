@@ -11,11 +11,35 @@ from broker.care.given import Given
 from broker.care.react import react
 from broker.care.record import MissingRecords, Record, new_record
 from broker.care.rows import Change
-from broker.store.batch import LoadedRecords, RecordPut
+from broker.store.batch import Loaded, LoadedRecords, RecordPut
 
-__all__ = ["Number", "Records"]
+__all__ = ["Number", "Records", "Remembered"]
 
 Number = tuple[str, str]  # authority and number
+
+
+class Remembered:
+    """The records that were saved last, as they were left; each holds while the store has just that version.
+
+    Most messages are about somebody of whom another has come not long ago.
+    """
+
+    def __init__(self, most: int = 2000) -> None:
+        self._most = most
+        self._held: dict[int, tuple[int, Record]] = {}
+
+    def record(self, loaded: Loaded) -> Record | None:
+        """The record that the store has, if it is known."""
+        version, record = self._held.get(loaded.patient, (0, None))
+        return record if version == loaded.version else None
+
+    def keep(self, version: int, record: Record) -> None:
+        """A record as it was saved at a version. Those that were kept longest ago are forgotten."""
+        record.written = frozenset()
+        self._held.pop(record.patient, None)
+        self._held[record.patient] = version, record
+        if len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
 
 
 @dataclass(slots=True)
@@ -24,12 +48,13 @@ class Records:
 
     `load` fetches patients that turn out to be needed too, `reserve` gives a new patient's number.
     `now_held` is each record as the batch has left it, `touched` those that it changed, `kin` who is one
-    person.
+    person. `remembered` outlives the batch.
     """
 
     loaded: LoadedRecords
     load: Callable[[Iterable[int]], LoadedRecords]
     reserve: Callable[[], int]
+    remembered: Remembered | None = None
     now_held: dict[int, Record] = field(default_factory=dict)
     numbers: dict[Number, int] = field(default_factory=dict)
     visits: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -92,6 +117,14 @@ class Records:
             if patient in self.now_held and patient not in self.touched
         ]
 
+    def saved(self) -> None:
+        """The batch was saved: each record has the version after the one that was read."""
+        if self.remembered is not None:
+            for patient, record in self.now_held.items():
+                read = self.loaded.records.get(patient)
+                if read or patient in self.touched:
+                    self.remembered.keep(read.version + 1 if read else 1, record)
+
     def _put(self, patient: int, record: Record) -> RecordPut:
         loaded = self.loaded.records.get(patient)
         head, stays = encode(record)
@@ -108,7 +141,8 @@ class Records:
     def _held(self, patient: int) -> Record | None:
         found = self.now_held.get(patient)
         if found is None and (loaded := self.loaded.records.get(patient)):
-            found = self.now_held[patient] = decode(loaded)
+            known = self.remembered.record(loaded) if self.remembered else None
+            found = self.now_held[patient] = known or decode(loaded)
         return found
 
     def _of(self, patients: Iterable[int]) -> dict[int, Record]:

@@ -28,7 +28,7 @@ from broker.flow.careful import Careful
 from broker.flow.structure import StructureCheck
 from broker.ids import Names
 from broker.project import Project
-from broker.records import Records
+from broker.records import Records, Remembered
 from broker.store.batch import Aside, Batch, CursorMove
 from broker.store.care import CareStore, Overtaken, Refusable
 from broker.store.journal import Reader, Row, Run
@@ -91,6 +91,7 @@ class Worker:
         self._directory, self._directory_at = Directory(), float("-inf")
         self._timers_at = float("-inf")
         self._numbers: list[int] = []
+        self._remembered = Remembered()
         self._cursors: Cursors | None = None
         self._careful: Careful | None = None
         self._conflicts: Counter[tuple[int, int, bool]] = Counter()
@@ -172,7 +173,7 @@ class Worker:
         if not rows and not moves:
             return
         mapped = [self._map(row, paused, asides.get((row.stream, row.seq)), doomed) for row in rows]
-        batch = self._decide(mapped)
+        batch, records = self._decide(mapped)
         batch.cursors += moves
         crash_at("worker.before_save")
         try:
@@ -185,6 +186,7 @@ class Worker:
         crash_at("worker.after_save")
         if not isinstance(saved, Overtaken):
             self._conflicts.clear()
+            records.saved()
             for move in moves:
                 self._cursors[move.slot, move.stream] = move.now
         elif rows and self._is_its_own(rows, saved.what, moves):
@@ -241,14 +243,15 @@ class Worker:
         refusal = Refusal("structure", problem.where, problem.text)
         return Mapped(mapped.row, "refused", refusal.code, refusal=refusal, aside=mapped.aside)
 
-    def _decide(self, mapped: Sequence[Mapped]) -> Batch:
+    def _decide(self, mapped: Sequence[Mapped]) -> tuple[Batch, Records]:
         patients, visits = named(mapped)
         seen = self._care.seen(
             {seen_key(one.row) for one in mapped if one.row.slot >= 0 and one.row.control_id}
         )
-        records = Records(self._care.records_of(patients, visits), self._care.records, self._reserve)
+        loaded = self._care.records_of(patients, visits)
+        records = Records(loaded, self._care.records, self._reserve, self._remembered)
         crash_at("worker.after_load")
-        return decide(mapped, seen, records, self._given(), self._bundle).batch
+        return decide(mapped, seen, records, self._given(), self._bundle).batch, records
 
     def _work_timers(self, slots: Collection[int]) -> int:
         """What fell due by the database's clock, looked at once a second at most."""
@@ -275,7 +278,9 @@ class Worker:
 
     def _given(self) -> Given:
         if self._monotonic() >= self._directory_at:
-            self._directory = narrowed(self._care.directory(), self._project)
+            directory = narrowed(self._care.directory(), self._project)
+            if directory != self._directory:  # what was worked out by the same one still holds
+                self._directory = directory
             self._directory_at = self._monotonic() + self._pace.directory_secs
         return given_of(self._project, self._directory, self._care.now(), self._names)
 
