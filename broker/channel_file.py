@@ -193,7 +193,8 @@ class ChannelFile(FileModel):
     validate_: bool = Field(
         default=False,
         alias="validate",
-        description="Whether hl7apy also checks the structure, off the hot path.",
+        description="Whether hl7apy also checks the structure, off the hot path: what fails is answered AE with "
+        "acknowledge: mapped, else refused.",
     )
     only: Condition | None = Field(
         default=None, description="Messages of which this does not hold are filtered."
@@ -202,13 +203,6 @@ class ChannelFile(FileModel):
 
     @model_validator(mode="after")
     def _fits(self) -> ChannelFile:
-        if self.validate_ and self.acknowledge != "mapped":
-            raise Wrong(
-                "validate: only with acknowledge: mapped, where a sender hears of it",
-                value="yes",
-                right="acknowledge: mapped",
-                at=("validate",),
-            )
         for cause in self.answers:
             if cause not in DEFAULT_ANSWERS:
                 raise Wrong(

@@ -194,7 +194,6 @@ def channel_with(more, care="deliver: {care: {map: {A03: tried}}}"):
         ("only: {PV1-2: {in_table: clas}}", "no such table", "clas", "", 4),
         ("answers: {unsuported_event: AR}", "no such cause", "unsuported_event", "unsupported_event", 4),
         ("answers: {unsupported_event: AX}", "no such word", "AX", "A", 4),
-        ("validate: yes", "only with acknowledge: mapped", "yes", "acknowledge: mapped", 4),
         ("answer_to: lab/ack", "no such destination", "lab/ack", "", 4),
     ],
 )

@@ -272,3 +272,17 @@ def test_an_application_answer_that_goes_elsewhere_is_a_delivery(house: House, p
     assert house.outcomes() == ["worked", "repeated"]
     answers = house.rows("SELECT act, count(*) FROM delivery WHERE act = 'answer' GROUP BY act")
     assert answers == [("answer", 2)]
+
+
+def test_a_channel_may_ask_for_hl7s_structures_and_refuses_what_breaks_them(
+    house: House, project: Project
+) -> None:
+    files = dict(project.files())
+    files["channels/north.yaml"] += b"validate: yes\n"
+    strict = Project.from_files(files)
+    house.receive(house.fixture("north/a01_admission.hl7"))
+    house.receive(house.fixture("north/a08_update.hl7", PD1="EVN|A08|20260303110000-0500\nPD1"))
+    house.bundle = Bundles(house.engine).put(strict.files())
+    house.work(house.another(strict))
+    assert house.outcomes() == ["worked", "refused"]
+    assert house.rows("SELECT code FROM aside") == [("structure",)]
