@@ -225,6 +225,16 @@ class Onslaught:
         self.trial.wait_ready()
 
 
+def acknowledged(attacked: Onslaught, more: int) -> None:
+    """Waits until so many more messages are."""
+    count = sum(len(sender.acknowledged) for sender in attacked.senders)
+    until(
+        lambda: sum(len(sender.acknowledged) for sender in attacked.senders) >= count + more,
+        60,
+        f"{more} more messages are acknowledged",
+    )
+
+
 def _kill(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)

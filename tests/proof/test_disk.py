@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof.onslaught import Onslaught, until
+from tests.proof.onslaught import Onslaught, acknowledged, until
 from tests.proof.verdict import assert_all_is_well
 
 FULL_BYTES = 48 << 20
@@ -78,13 +78,3 @@ def fill(file: Path) -> None:
                 ballast.write(bytes(4096))
         except OSError:
             return
-
-
-def acknowledged(attacked: Onslaught, more: int) -> None:
-    """Waits until so many more messages are."""
-    count = sum(len(sender.acknowledged) for sender in attacked.senders)
-    until(
-        lambda: sum(len(sender.acknowledged) for sender in attacked.senders) >= count + more,
-        60,
-        f"{more} more messages are acknowledged",
-    )
