@@ -29,7 +29,7 @@ from broker.errors import BrokerError, OperationError, StoreError
 from broker.home import Home, home_of
 from broker.logs import setup_logs
 from broker.metrics import serve_metrics
-from broker.presence import Presence, die_with_parent
+from broker.presence import PARENT, Presence, die_with_parent
 from broker.project import Project, load_project
 from broker.store.bundles import Bundles
 from broker.store.care import CareStore
@@ -234,7 +234,8 @@ def one_process(home: Home, name: str) -> Iterator[tuple[Presence, Project, str]
     home.make_data_folder()
     engine = open_engine(home.stores.care_url, role="care")
     try:
-        require_newest(engine, "care")
+        if PARENT not in os.environ:  # else the supervisor has just brought it there
+            require_newest(engine, "care")
         digest, files = Bundles(engine).active()
     finally:
         engine.dispose()

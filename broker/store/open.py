@@ -11,19 +11,17 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from broker.errors import StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = [
     "FolderLock",
@@ -219,6 +217,8 @@ def migrate(url: str, role: Role) -> None:
     Safe to call from several processes at once. Raises `StoreError` ("newer_schema") where a newer broker has
     been at work, ("store_failed") where the database fails.
     """
+    from alembic import command
+
     engine = open_engine(url, role=role)
     try:
         with engine.begin() as connection:
@@ -243,6 +243,8 @@ def migrate_all(stores: Stores) -> None:
 
 def require_newest(engine: Engine, role: Role) -> None:
     """Raises `StoreError` where the schema is not exactly ours ("newer_schema", "older_schema")."""
+    from alembic.script import ScriptDirectory
+
     config = _alembic(role)
     with reading(engine).connect() as connection:
         _refuse_newer(connection, config, role)
@@ -253,6 +255,9 @@ def require_newest(engine: Engine, role: Role) -> None:
 
 
 def _alembic(role: Role) -> Config:
+    # Here and below: alembic takes 150 ms to load, and of all processes only who migrates or checks needs it.
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option(
         "script_location", str(Path(__file__).parent / "migrations" / role).replace("%", "%%")
@@ -261,10 +266,15 @@ def _alembic(role: Role) -> Config:
 
 
 def _heads(connection: Connection) -> tuple[str, ...]:
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_heads()
 
 
 def _refuse_newer(connection: Connection, config: Config, role: Role) -> None:
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
     scripts = ScriptDirectory.from_config(config)
     for head in _heads(connection):
         try:
