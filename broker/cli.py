@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from broker.commands import acting, benching, demoing, looking, processes, reading, sending, trying
+from broker.commands import acting, benching, demoing, judging, looking, processes, reading, sending, trying
 
 __all__ = ["app", "main"]
 
@@ -31,7 +31,14 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         reading.show,
         reading.explain,
     ),
-    "People": (acting.pause, acting.resume),
+    "People": (
+        acting.pause,
+        acting.resume,
+        judging.task,
+        judging.deliver_again,
+        judging.hold,
+        judging.let_go,
+    ),
     "Trying it out": (demoing.demo, sending.send, benching.bench),
     "Its processes, one at a time": (
         processes.migrate,

@@ -7,8 +7,9 @@ an `Act` is decided by the care core on the record as it stands, and saved by co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import orjson
 
@@ -21,9 +22,23 @@ from broker.records import Records
 from broker.store.aside import AsideShelf
 from broker.store.batch import ActPut, AuditPut
 from broker.store.care import CareStore, Overtaken
+from broker.store.deliveries import Deliveries
 from broker.store.directory import DirectoryBook, DirectoryEntry
+from broker.store.locks import open_locks
 
-__all__ = ["TASK_ACTS", "Who", "act_on_task", "dismiss", "import_directory", "pause", "release", "resume"]
+__all__ = [
+    "TASK_ACTS",
+    "VERDICTS",
+    "Who",
+    "act_on_task",
+    "dismiss",
+    "hold_destination",
+    "import_directory",
+    "judge_delivery",
+    "pause",
+    "release",
+    "resume",
+]
 
 TASK_ACTS = {
     "begin": "task_begun",
@@ -32,6 +47,11 @@ TASK_ACTS = {
     "reopen": "task_reopened",
     "assign": "task_assigned",
     "dismiss": "task_dismissed",
+}
+VERDICTS: Mapping[str, Literal["queued", "delivered", "given_up"]] = {
+    "again": "queued",
+    "delivered": "delivered",
+    "given_up": "given_up",
 }
 TRIES = 10  # how often a person's act is decided anew when the record moved meanwhile
 
@@ -71,6 +91,30 @@ def import_directory(care: CareStore, who: Who, entries: Iterable[DirectoryEntry
     book = DirectoryBook(care.engine)
     audit = AuditPut(who.name, "import_directory", None, "directory", who.came_from, "whole" if whole else "")
     return (book.replace if whole else book.merge)(entries, audit, care.now())
+
+
+def judge_delivery(care: CareStore, who: Who, delivery: int, verdict: str, why: str) -> None:
+    """Ends what only a person can end: a delivery that is doubtful, rejected or given up.
+
+    `again` sends it once more, `delivered` says that they have it, `given_up` that they will not get it.
+    Raises `OperationError` for another verdict, without a reason, or when the delivery is in no such state.
+    """
+    if verdict not in VERDICTS:
+        raise OperationError(
+            f"one of {', '.join(VERDICTS)} is expected", code="no_such_verdict", value=verdict
+        )
+    if not why.strip():
+        raise OperationError("say why", code="reason_missing")
+    audit = AuditPut(who.name, "judge_delivery", None, f"delivery/{delivery}", who.came_from, why)
+    Deliveries(care.engine, open_locks(care.engine)).resolve(delivery, VERDICTS[verdict], audit)
+
+
+def hold_destination(care: CareStore, who: Who, destination: str, held: bool, why: str) -> None:
+    """Nothing more is sent there while it is held; what is asked for waits, and goes out afterwards."""
+    act = "hold_destination" if held else "let_destination_go"
+    audit = AuditPut(who.name, act, None, f"destination/{destination}", who.came_from, why)
+    deliveries = Deliveries(care.engine, open_locks(care.engine))
+    (deliveries.pause if held else deliveries.resume)(destination, audit)
 
 
 def act_on_task(
