@@ -36,6 +36,11 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+NOT_SIGNED_IN = (
+    "What this link names is shown to people who have signed in, and this broker lets nobody sign in yet. "
+    "Your care coordinator can tell you what it says."
+)
+
 
 def make_app(status: Callable[[], Status], ready: Callable[[], Readiness]) -> FastAPI:
     """The application. `status` and `ready` block; they are asked in threads, anew for each request."""
@@ -67,6 +72,12 @@ def make_app(status: Callable[[], Status], ready: Callable[[], Readiness]) -> Fa
     @app.get("/status.json")
     def status_document() -> Response:
         return Response(orjson.dumps(status(), option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
+
+    @app.get("/n/{name}", response_class=HTMLResponse)
+    def notification(request: Request, name: str) -> Response:
+        """Where the links in mails lead. The same for every name: it must not tell which there are."""
+        page = {"title": "Nobody is signed in", "text": NOT_SIGNED_IN, "code": ""}
+        return pages.TemplateResponse(request, "message.html", page, status_code=403)
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:

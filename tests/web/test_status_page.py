@@ -111,3 +111,9 @@ def test_a_broker_is_ready_when_its_stores_answer_and_its_processes_live(process
     found = readiness({"journal": lambda: 1, "care": failing}, ["intake", "work-1"], alive, batch_secs=60)
     assert found.amiss == amiss
     assert "journal" in found.well
+
+
+def test_a_link_of_a_mail_shows_nothing_and_does_not_tell_which_notifications_there_are(got):
+    one, other = got("/n/4fe1cce6998f8f8daab2"), got("/n/nothing")
+    assert one.status_code == other.status_code == 403
+    assert "signed in" in one.text and one.text == other.text
