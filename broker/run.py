@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from prometheus_client import REGISTRY
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
@@ -28,7 +29,7 @@ from broker.channel import Mllp
 from broker.errors import BrokerError, OperationError, StoreError
 from broker.home import Home, home_of
 from broker.logs import setup_logs
-from broker.metrics import serve_metrics
+from broker.metrics import StandingCollector, serve_metrics
 from broker.presence import PARENT, Presence, die_with_parent
 from broker.project import Project, load_project
 from broker.store.bundles import Bundles
@@ -211,6 +212,7 @@ def run_web(home: Home, name: str) -> int:
         listening.set_inheritable(True)
         expected = os.environ.get(BESIDE, "").split()
         watch = Watch(home, expected)
+        REGISTRY.register(StandingCollector(watch.status))
         config = uvicorn.Config(
             make_app(watch.status, watch.readiness),
             log_config=None,

@@ -90,6 +90,14 @@ def test_every_process_answers_metrics_on_a_loopback_port_of_its_own(trial):
         assert b"process_cpu_seconds_total" in answer
 
 
+def test_the_web_process_tells_prometheus_how_the_whole_broker_stands(trial):
+    send(trial, islice(trial.messages, 5))
+    worked(trial, 5)
+    metrics = urlopen(f"http://{trial.web}/metrics", timeout=5).read().decode()
+    assert "handoff_backlog 0.0" in metrics
+    assert 'handoff_messages_today{became="worked",channel="north"}' in metrics
+
+
 def test_whoever_is_killed_is_started_again_and_nothing_is_lost(trial):
     before, already = pids(trial), trial.status()["worked"]
     send(trial, islice(trial.messages, 10))
