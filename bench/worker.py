@@ -30,13 +30,14 @@ from structlog import configure, make_filtering_bound_logger
 
 import broker.decide
 import broker.flow.worker
+import broker.mapped
 import broker.records
 from broker.flow.worker import Pace, Worker, calm_collector
 from broker.hl7 import header
 from broker.project import Project, load_project
 from broker.slots import slot_of
-from broker.store.bundles import Bundles
 from broker.store.batch import AuditPut
+from broker.store.bundles import Bundles
 from broker.store.care import CareStore
 from broker.store.directory import DirectoryBook, DirectoryEntry
 from broker.store.journal import Entry, Reader, Writer
@@ -56,8 +57,8 @@ EHR = "westside/ehr"
 STAGES: tuple[tuple[int, str, Any, str], ...] = (
     (0, "read the journal", Reader, "read"),
     (0, "map", broker.flow.worker, "map_row"),
-    (1, "parse", broker.decide, "Message"),
-    (1, "apply mappings", broker.decide, "apply"),
+    (1, "parse", broker.mapped, "Message"),
+    (1, "apply mappings", broker.mapped, "apply"),
     (0, "know repeats", CareStore, "seen"),
     (0, "load records", CareStore, "records_of"),
     (0, "decide", broker.flow.worker, "decide"),
@@ -69,7 +70,7 @@ STAGES: tuple[tuple[int, str, Any, str], ...] = (
 
 
 def stays(count: int, first: int) -> Iterator[list[tuple[str, bytes]]]:
-    """Each stay's messages, with the number of its patient. They begin today: nothing is overdue when told."""
+    """Each stay's messages, with the number of its patient. They begin today: nothing is overdue yet."""
     today = datetime.now(UTC)
 
     def day(found: re.Match[bytes]) -> bytes:

@@ -193,8 +193,8 @@ class ChannelFile(FileModel):
     validate_: bool = Field(
         default=False,
         alias="validate",
-        description="Whether hl7apy also checks the structure, off the hot path: what fails is answered AE with "
-        "acknowledge: mapped, else refused.",
+        description="Whether hl7apy also checks the structure, off the hot path: what fails is answered AE "
+        "with acknowledge: mapped, else refused.",
     )
     only: Condition | None = Field(
         default=None, description="Messages of which this does not hold are filtered."

@@ -15,9 +15,10 @@ from typing import Any
 from broker.care.given import Given
 from broker.care.rows import Change
 from broker.channel import Channel
-from broker.decide import Mapped, decide, map_row, named
+from broker.decide import decide
 from broker.errors import BrokerError
 from broker.hl7 import Message, header
+from broker.mapped import Mapped, map_row, named
 from broker.mapping import apply
 from broker.mapping.trace import trace
 from broker.project import Project

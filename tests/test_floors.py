@@ -17,7 +17,7 @@ FLOORS = [
     "sources destinations mllp_line",
     "file_words+project+project_channels+project_checks+project_examples+project_files+project_rules"
     "+schemas+validate records",
-    "decide",
+    "decide+mapped",
     "operations preview",
     "status",
     "flow web",

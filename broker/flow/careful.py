@@ -13,7 +13,7 @@ from collections.abc import Collection
 import structlog
 
 from broker.crash import at as crash_at
-from broker.decide import Refusal
+from broker.mapped import Refusal
 from broker.store.care import CareStore
 from broker.store.journal import Row
 

@@ -9,10 +9,10 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from broker.decide import Refusal, map_row
 from broker.flow.structure import structure_problem
 from broker.flow.verdict import HEADER
 from broker.hl7 import Message, Problem, Unreadable
+from broker.mapped import Refusal, map_row
 from broker.project import Project
 from broker.store.journal import Row
 

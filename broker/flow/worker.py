@@ -22,11 +22,12 @@ import structlog
 
 from broker.care.given import Directory, Given
 from broker.crash import at as crash_at
-from broker.decide import Mapped, Refusal, decide, decide_due, given_of, map_row, named, narrowed, seen_key
+from broker.decide import decide, decide_due, given_of, narrowed
 from broker.errors import StoreError
 from broker.flow.careful import Careful
 from broker.flow.structure import StructureCheck
 from broker.ids import Names
+from broker.mapped import Mapped, Refusal, map_row, named, seen_key
 from broker.project import Project
 from broker.records import Records, Remembered
 from broker.store.batch import Aside, Batch, CursorMove
