@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -399,7 +399,3 @@ def left(at: float = 300, disposition: Any = "home", **more: Any) -> Saying:
 def left_not(at: float = 310, **more: Any) -> Saying:
     """A13."""
     return says("DischargeCancelled", at, **more)
-
-
-__all__ = [name for name in dir() if not name.startswith("_")]
-_ = UTC
