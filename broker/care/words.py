@@ -58,6 +58,7 @@ def stay_words(stay: Stay, site_name: str, context: Context) -> dict[str, str]:
 
 
 def yes(holds: bool) -> str:
+    """The word for it."""
     return "yes" if holds else "no"
 
 
@@ -95,6 +96,7 @@ def _goes_on(stay: Stay, site_name: str, context: Context) -> bool:
 
 
 def pcp_of(stay: Stay, context: Context) -> Said | None:
+    """The PCP that the stay's messages name, else whom the patient's had named by then."""
     pcp = stay.who["pcp"] if "pcp" in stay.who else context.who.get("pcp")
     return pcp if isinstance(pcp, dict) else None
 
