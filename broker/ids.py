@@ -7,7 +7,7 @@ section 4, "Ids"): the same after a restore, and of no use to whoever tries numb
 from __future__ import annotations
 
 from hashlib import blake2b
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 __all__ = ["Names"]
 
@@ -25,4 +25,8 @@ class Names:
         """The id for a meaning, given as words; their order counts, their types do not."""
         text = "\x1f".join(map(str, words)).encode()
         number = int.from_bytes(blake2b(text, digest_size=16, key=self._secret[:64]).digest())
-        return UUID(int=number & _FREE | _VERSION_8)
+        # As UUID(int=...) does, which takes as long as the hash.
+        made = object.__new__(UUID)
+        object.__setattr__(made, "int", number & _FREE | _VERSION_8)
+        object.__setattr__(made, "is_safe", SafeUUID.unknown)
+        return made

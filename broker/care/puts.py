@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from broker.care.record import SECOND, Record, Row, instant
 from broker.care.rows import Cause, Change, DeliveryPut, NotificationPut, ReviewPut, TaskPut
 
 __all__ = ["Maker", "deliver", "put_row"]
+
+_uuid = lru_cache(maxsize=4096)(UUID)  # a row is mostly put more than once
 
 
 class Maker:
@@ -73,7 +76,7 @@ def _task_put(row: Row, verb: str, cause: Cause, maker: Maker) -> TaskPut:
     return TaskPut(
         patient=maker.record.patient,
         n=row.n,
-        name=UUID(row.name),
+        name=_uuid(row.name),
         encounter=maker.encounter,
         kind=row.kind,
         title=says["title"],
@@ -98,7 +101,7 @@ def _notification_put(row: Row, verb: str, cause: Cause, maker: Maker) -> Notifi
     return NotificationPut(
         patient=record.patient,
         n=row.n,
-        name=UUID(row.name),
+        name=_uuid(row.name),
         version=row.version,
         encounter=maker.encounter,
         kind=row.kind,

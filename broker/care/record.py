@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -63,6 +64,7 @@ def micros(at: datetime) -> int:
     return (at - _EPOCH) // _MICRO
 
 
+@lru_cache(maxsize=4096)
 def instant(at: int) -> datetime:
     """The time of so many microseconds, in UTC."""
     return _EPOCH + timedelta(microseconds=at)

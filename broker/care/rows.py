@@ -7,9 +7,8 @@ timeline. Times are aware.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from broker.care.facts import FactId
@@ -28,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """Why a row is as it is: the fact, and the rule with its version ("" where no rule took part)."""
 
     fact: FactId | None
@@ -37,8 +35,7 @@ class Cause:
     rule_version: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientPut:
+class PatientPut(NamedTuple):
     """Who the patient is. `person`: the lowest patient number of those that are linked as one."""
 
     patient: int
@@ -60,8 +57,7 @@ class PatientPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncounterPut:
+class EncounterPut(NamedTuple):
     """One encounter as it stands. `status`: planned, in_progress, on_leave, discharged, cancelled."""
 
     patient: int
@@ -81,8 +77,7 @@ class EncounterPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPut:
+class TaskPut(NamedTuple):
     """A transition task. `state`: open, begun, done, withdrawn, joined, dismissed, changed_after."""
 
     patient: int
@@ -104,8 +99,7 @@ class TaskPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationPut:
+class NotificationPut(NamedTuple):
     """What people are told. `state`: standing, retracted. `version` grows with each correction.
 
     `content` is what is told (JSON-able, our words); `about` the patient's number under which it was told.
@@ -126,8 +120,7 @@ class NotificationPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryPut:
+class DeliveryPut(NamedTuple):
     """One thing to be brought to one destination. `act`: tell, correct, retract.
 
     A retraction of what was never sent is not sent either: the sender judges that when it claims.
@@ -145,8 +138,7 @@ class DeliveryPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanEntryPut:
+class PlanEntryPut(NamedTuple):
     """One entry of the care plan.
 
     `section`: goal, team, problem, medication, appointment, note, allergy, contact. `key` is its meaning
@@ -164,8 +156,7 @@ class PlanEntryPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerPut:
+class TimerPut(NamedTuple):
     """At `due_at` the patient is looked at again (`react` without a fact); None takes the timer away."""
 
     patient: int
@@ -175,8 +166,7 @@ class TimerPut:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewPut:
+class ReviewPut(NamedTuple):
     """Something that only a person can judge. `state`: open, closed."""
 
     patient: int

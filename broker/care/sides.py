@@ -20,7 +20,7 @@ Unit = tuple[int, int]  # a patient, and the number of a stay (its first visit's
 
 
 class _Asked(NamedTuple):
-    """What was worked out of a visit's facts: how its stay stands, and what should stand where it was asked."""
+    """What was worked out of a visit: how its stay stands, and what should stand in a context."""
 
     stay: Stay
     site: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -149,7 +148,7 @@ def _change(put: Change) -> tuple[str, str, str, str]:
         case PatientPut():
             which = f"{put.family}, {put.given} ({put.authority} {put.number})"
         case _:
-            words = {field.name: getattr(put, field.name) for field in fields(put)}
+            words = put._asdict()
             told = (
                 "kind",
                 "section",
