@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from broker.notices import Notice
 
@@ -45,7 +45,7 @@ class Fact:
     `patient` is the record it belongs to (the number in the store of PID's patient), `retired` the other
     patient that it names (MRG, link), if any. `site` and `channel` are file stems. `digest` is the
     message's, hex, the last resort of the order. `mute`: neither tells nor opens tasks (quiet or history
-    channel, test patient).
+    channel, test patient). `stated`: what the notice states, JSON-able, where that has been made already.
     """
 
     id: FactId
@@ -56,3 +56,4 @@ class Fact:
     channel: str = ""
     digest: str = ""
     mute: bool = False
+    stated: dict[str, Any] | None = field(default=None, compare=False, repr=False)

@@ -32,12 +32,13 @@ def held_of(fact: Fact) -> Held:
     """What a record keeps of a fact that is a notice."""
     notice = fact.said
     assert isinstance(notice, Notice)
+    stated = fact.stated or notice.model_dump(mode="json", exclude_unset=True)
     said: dict[str, Any] = {}
     if not isinstance(notice, PersonUpdate | RecordDeleted):
-        said = notice.model_dump(mode="json", exclude_unset=True, exclude=_OF_EVERY_NOTICE)
-        for name in said:
-            if isinstance(at := getattr(notice, name), datetime):
-                said[name] = micros(at)
+        for name, value in stated.items():
+            if name not in _OF_EVERY_NOTICE:
+                at = getattr(notice, name)
+                said[name] = micros(at) if isinstance(at, datetime) else value
     recorded = micros(notice.recorded_at)
     return Held(
         recorded,
@@ -49,7 +50,7 @@ def held_of(fact: Fact) -> Held:
         micros(notice.occurred_at),
         fact.mute,
         said,
-        notice.patient.model_dump(mode="json", exclude_unset=True, exclude=_NOT_KEPT_OF_THE_PATIENT),
+        {name: value for name, value in stated["patient"].items() if name not in _NOT_KEPT_OF_THE_PATIENT},
     )
 
 
