@@ -31,6 +31,7 @@ class Placing:
         self.whole: set[int] = set()
         self.ties_before = self.ties = _NO_TIES
         self._tied = False
+        self._tied_keys: set[Key] = set()
         self._restate: set[int] = set()
 
     def record(self, patient: int) -> Record:
@@ -73,6 +74,7 @@ class Placing:
         if (tie := tie_of(fact)) is not None:
             for patient, record in list(self.held.items()):
                 if any(one[:8] == tie[:8] for one in record.ties):
+                    self._holders(patient)
                     self.writable(patient).ties = tuple(one for one in record.ties if one[:8] != tie[:8])
             self._tied = True
         key = self._key(fact)
@@ -100,6 +102,7 @@ class Placing:
         patients = {fact.patient, fact.retired or fact.patient}
         for visit in sorted({tie.visit, tie.retired_visit} - {""}):
             key = (tie.site, "visit", visit)
+            self._tied_keys.add(key)
             holders = [patient for patient, record in self.held.items() if _holds(record, key)]
             if not holders:
                 _, n = self._place_for(self.writable(fact.patient), key)
@@ -190,12 +193,23 @@ class Placing:
         )
 
     def _know_all(self) -> None:
-        """Visits that are one with a touched visit must be at hand."""
-        for patient, n in self.touched:
-            one = self.record(patient).summaries[n]
-            for key in self.ties.tied((one.site, one.way, one.ident)):
-                if not any(_holds(record, key) for record in self.held.values()):
-                    self._holders(patient)
+        """Visits that are one with a touched or newly tied one must be at hand; who holds one knows why."""
+        places = [self.record(patient).summaries[n] for patient, n in self.touched]
+        keys = {(one.site, one.way, one.ident) for one in places} | self._tied_keys
+        groups = {frozenset(tied) for key in keys if (tied := self.ties.tied(key))}
+        for group in sorted(groups, key=min):
+            ties = {tie for record in self.held.values() for tie in record.ties if _names(tie, group)}
+            holders: set[int] = set()
+            for key in group:
+                found = {patient for patient, record in self.held.items() if _holds(record, key)}
+                if not found:
+                    for patient in [one for one, record in self.held.items() if ties & set(record.ties)]:
+                        self._holders(patient)
+                holders |= found
+            for patient in sorted(holders):
+                for tie in sorted(ties):
+                    self._keep(patient, tie)
+                self._lend(patient, holders)
 
     def _holders(self, patient: int) -> set[int]:
         """Who holds facts that name a patient, or visits that are tied to theirs; all must be at hand."""
@@ -291,6 +305,10 @@ class Placing:
         ]
         record = self.writable(patient)
         record.statements, record.runs = all_stated(facts)
+
+
+def _names(tie: Tie, visits: frozenset[Key]) -> bool:
+    return (tie.site, "visit", tie.visit) in visits or (tie.site, "visit", tie.retired_visit) in visits
 
 
 def _holds(record: Record, key: Key) -> bool:
