@@ -263,17 +263,18 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             messages = list(in_waves(fresh, 67))
         site.accept(messages)
         watch = Stopwatch()
-        calm_collector()
         profile = cProfile.Profile(time.thread_time) if given.profile else None
         before = yardstick()
-        clock, cpu = time.perf_counter(), time.thread_time()
+        with calm_collector():
+            clock, cpu = time.perf_counter(), time.thread_time()
+            if profile is not None:
+                profile.enable()
+            worked = site.work()
+            if profile is not None:
+                profile.disable()
+            clock, cpu = time.perf_counter() - clock, time.thread_time() - cpu
         if profile is not None:
-            profile.enable()
-        worked = site.work()
-        if profile is not None:
-            profile.disable()
             pstats.Stats(profile).sort_stats(given.sort).print_stats(given.lines)
-        clock, cpu = time.perf_counter() - clock, time.thread_time() - cpu
         outcomes = {}
         with site.engine.begin() as store:
             for outcome, count in store.execute(text("SELECT outcome, count(*) FROM handled GROUP BY 1")):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from os import getpid
@@ -41,6 +42,7 @@ MOVED_BY_OTHERS = frozenset({"cursor", "aside", "record", "deadlock", "serializa
 CONFLICTS = 4  # of one kind, in a row, over the same messages, with nothing moved
 SEEN_FOR = timedelta(days=30)
 FORGET_AT_ONCE, FORGET_SECS = 2_000, 600
+COLLECT_SECS = 60.0  # between looks for garbage in circles, each some tenths of a second
 Cursors = dict[tuple[int, int], int]
 Asides = dict[tuple[int, int], Aside]
 
@@ -59,15 +61,20 @@ class Pace:
 AT_EASE = Pace()
 
 
-def calm_collector() -> None:
-    """Tells the garbage collector that a batch's many objects live until it is saved, and make no circles.
+@contextmanager
+def calm_collector() -> Iterator[None]:
+    """Garbage in circles is looked for only when that is asked for.
 
-    Looking through all of them again and again was a sixth of the worker's time. What is there already (the
-    project, the modules) is looked through no more.
+    A batch's many objects live until it is saved and make no circles; looking through them again and again
+    was a quarter of the worker's time. What is there already (project, modules) is looked through no more.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Worker:
@@ -101,7 +108,12 @@ class Worker:
 
     def run(self, stop: Event) -> None:
         """Works until `stop` is set, then marks a clean end. A database that is gone is waited for."""
-        calm_collector()
+        with calm_collector():
+            self._run(stop)
+        self.end()
+
+    def _run(self, stop: Event) -> None:
+        collect_at = self._monotonic() + COLLECT_SECS
         wait = 0.2
         while not stop.is_set():
             self._beat()
@@ -116,7 +128,9 @@ class Worker:
                 continue
             if not worked:
                 stop.wait(self._pace.idle_secs)
-        self.end()
+            if self._monotonic() >= collect_at:
+                gc.collect()
+                collect_at = self._monotonic() + COLLECT_SECS
 
     def end(self) -> None:
         """Marks a clean end; a later batch is a new start."""
