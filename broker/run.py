@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import socket
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY
-from twisted.application.service import IService
-from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
 from broker.channel import Mllp
-from broker.errors import BrokerError, OperationError, StoreError
+from broker.errors import BrokerError, StoreError
 from broker.home import Home, home_of
 from broker.logs import setup_logs
 from broker.metrics import StandingCollector, serve_metrics
 from broker.presence import PARENT, Presence, die_with_parent
 from broker.project import Project, load_project
+from broker.running import bound, monotonic_reactor, run_service, stop_on_signals
 from broker.store.bundles import Bundles
 from broker.store.care import CareStore
 from broker.store.journal import Reader
@@ -58,7 +51,8 @@ def prepare(home: Home) -> tuple[Project, str]:
     try:
         bundles = Bundles(engine)
         digest = bundles.put(project.files())
-        check_cursors(CareStore(engine), reader_of(home))
+        with closing(reader_of(home)) as reader:
+            check_cursors(CareStore(engine), reader)
         bundles.activate(digest)
     finally:
         engine.dispose()
@@ -133,21 +127,6 @@ def check_ports(home: Home, project: Project) -> None:
             held.enter_context(bound(name, host, port))
 
 
-def bound(name: str, host: str, port: int) -> socket.socket:
-    """A socket that is bound to a port. Raises `OperationError` ("port_taken") that names who wanted it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except OSError as error:
-        taken.close()
-        raise OperationError(
-            f"{name} cannot listen on {host}:{port}: {error.strerror}", code="port_taken"
-        ) from error
-    return taken
-
-
 # The processes. Each imports what it alone runs, so that none carries the others' weight.
 
 
@@ -156,7 +135,8 @@ def run_intake(home: Home, name: str) -> int:
     from broker.flow.build import build_intake
 
     reactor = monotonic_reactor()
-    with one_process(home, name) as (presence, project, digest):
+    with one_process(home, name) as presence:
+        project, digest = in_force(home)
         drain_secs = home.settings.drain_secs * 0.75  # the rest is for the writer, and to close
         service = build_intake(
             project, digest, home.stores, reactor, folder=home.project, drain_secs=drain_secs
@@ -177,7 +157,8 @@ def run_deliver(home: Home, name: str) -> int:
     from broker.flow.sender import build_sender
 
     reactor = monotonic_reactor()
-    with one_process(home, name) as (presence, project, digest):
+    with one_process(home, name) as presence:
+        project, digest = in_force(home)
         service = build_sender(project, digest, home, reactor)
         reactor.callWhenRunning(presence.ready)
         return run_service(reactor, service, presence, home.settings.drain_secs)
@@ -189,7 +170,8 @@ def run_work(home: Home, name: str) -> int:
 
     stop = stop_on_signals(home.settings.drain_secs)
     os.nice(home.settings.work_nice)
-    with one_process(home, name) as (presence, project, digest):
+    with one_process(home, name) as presence:
+        project, digest = in_force(home)
         care = CareStore(open_engine(home.stores.care_url, role="care"))
         reader = reader_of(home)
         check_cursors(care, reader)
@@ -206,7 +188,7 @@ def run_web(home: Home, name: str) -> int:
     from broker.watch import Watch
     from broker.web import make_app
 
-    with one_process(home, name) as (presence, _project, _digest):
+    with one_process(home, name) as presence:
         host, port = home.settings.web_at()
         listening = bound(name, host, port)
         listening.set_inheritable(True)
@@ -228,12 +210,21 @@ def run_web(home: Home, name: str) -> int:
 
 
 @contextmanager
-def one_process(home: Home, name: str) -> Iterator[tuple[Presence, Project, str]]:
-    """What every process does first: logs, metrics, its note, and the configuration that is in force."""
+def one_process(home: Home, name: str) -> Iterator[Presence]:
+    """What every process does first: logs, metrics, its note."""
     settings = home.settings
     setup_logs(name, settings.log, settings.log_level)
     die_with_parent()
     home.make_data_folder()
+    presence = Presence(home.notes, name, serve_metrics(settings.metrics_port))
+    log.info("process.starts")
+    yield presence
+    log.info("process.stops")
+    presence.close()
+
+
+def in_force(home: Home) -> tuple[Project, str]:
+    """The configuration that is in force, and its bundle's digest."""
     engine = open_engine(home.stores.care_url, role="care")
     try:
         if PARENT not in os.environ:  # else the supervisor has just brought it there
@@ -241,64 +232,7 @@ def one_process(home: Home, name: str) -> Iterator[tuple[Presence, Project, str]
         digest, files = Bundles(engine).active()
     finally:
         engine.dispose()
-    presence = Presence(home.notes, name, serve_metrics(settings.metrics_port))
-    log.info("process.starts", bundle=digest[:12])
-    yield presence, Project.from_files(files, settings=settings, folder=home.project), digest
-    log.info("process.stops")
-    presence.close()
-
-
-# Running and stopping
-
-
-def monotonic_reactor() -> Any:
-    """The reactor, its timers on the monotonic clock: by default they follow the wall clock."""
-    from twisted.internet import reactor
-
-    setattr(reactor, "seconds", time.monotonic)  # noqa: B010 - it is a method to mypy
-    return reactor
-
-
-def run_service(reactor: Any, service: IService, presence: Presence, hard_stop_secs: float) -> int:
-    """Runs a service until SIGTERM or SIGINT; it drains, and what has not ended in time is killed."""
-    failed: list[Failure] = []
-
-    def give_up(failure: Failure) -> None:
-        failed.append(failure)
-        log.error("process.failed", exc_info=failure.value)
-        reactor.stop()
-
-    def stop() -> Deferred[Any]:
-        signal.alarm(math.ceil(hard_stop_secs))
-        return maybeDeferred(service.stopService)
-
-    def start() -> None:
-        maybeDeferred(service.startService).addErrback(give_up)
-
-    reactor.callWhenRunning(start)
-    reactor.addSystemEventTrigger("before", "shutdown", stop)
-    reactor.run()
-    signal.alarm(0)
-    presence.close()
-    return 1 if failed else 0
-
-
-def stop_on_signals(drain_secs: float) -> threading.Event:
-    """An event that SIGTERM and SIGINT set; what has not ended in time after that is killed.
-
-    A thread waits for the signals: a handler that sets an `Event` can meet its lock held. To be called
-    before any other thread is started, since those inherit that the signals are not for them.
-    """
-    stop, signals = threading.Event(), {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-
-    def wait() -> None:
-        signal.sigwait(signals)
-        signal.alarm(math.ceil(drain_secs))
-        stop.set()
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
-    return stop
+    return Project.from_files(files, settings=home.settings, folder=home.project), digest
 
 
 PROCESSES = {"intake": run_intake, "work": run_work, "deliver": run_deliver, "web": run_web}

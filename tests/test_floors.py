@@ -21,7 +21,7 @@ FLOORS = [
     "operations preview",
     "status",
     "flow web",
-    "home logs metrics supervisor",
+    "home logs metrics running supervisor",
     "watch",
     "run trial",
     "bench+demo+commands",

@@ -128,6 +128,7 @@ CODES: dict[str, str] = {
     "reason_missing": "The action needs a reason.",
     "no_reason": "The action needs a reason.",
     "no_such_act": "There is no such thing to do with a task.",
+    "no_such_verdict": "There is no such way to end a delivery.",
     "unknown_act": "There is no such thing to do with a record.",
     "no_such_patient": "There is no such patient.",
     "no_row": "There is no such row in the patient's record.",

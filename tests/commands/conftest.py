@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from broker.cli import app
+from broker.cli import whole
 from broker.demo.story import story
 from broker.errors import Hl7Error
 from broker.flow.worker import Pace, Worker
@@ -35,7 +35,7 @@ def broker():
     """Runs `broker WORDS...` and returns its result: exit_code, stdout, stderr."""
 
     def run(*words, given=None):
-        return CliRunner().invoke(app, [str(word) for word in words], input=given, catch_exceptions=False)
+        return CliRunner().invoke(whole(), [str(word) for word in words], input=given, catch_exceptions=False)
 
     return run
 
