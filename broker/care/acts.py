@@ -87,9 +87,6 @@ def _done_to(row: Row, act: Act, maker: Maker) -> Row:
     return row
 
 
-# --- acts that make rows
-
-
 def _task_added(record: Record, act: Act, fact: FactId, maker: Maker) -> None:
     body = act.body
     if not body.get("title"):

@@ -48,8 +48,6 @@ class Placing:
             found = self.changed[patient] = self.held[patient] = self.record(patient).copy()
         return found
 
-    # --- facts
-
     def put(self, fact: Fact) -> None:
         """A notice that came."""
         record = self.writable(fact.patient)
@@ -169,8 +167,6 @@ class Placing:
         record.put(Visit(n, key))
         record.summaries[n] = Summary(n, *key, "", 0, "", "", 0, 0, "", None)
         return record, n
-
-    # --- whose is what
 
     def settle(self) -> None:
         """Links, the persons they make, and the visits' owners, once all facts are in their places."""

@@ -147,7 +147,7 @@ class Side:
         if not members:
             return {}
         stay = self.fold(unit)
-        if not stay.facts and not stay.not_found:
+        if not stay.facts and not stay.not_found and stay.taken_back is None:
             return {}
         site, context = self.records[unit[0]].summaries[unit[1]].site, self.context(unit[0], unit)
         asked: _Asked | None = members[0].asked

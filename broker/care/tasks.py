@@ -20,7 +20,7 @@ def tasks(
 ) -> Iterator[Want]:
     """The tasks that the rules in force call for, of a stay and of its results."""
     for rule in stay_rules(words, given):
-        if "status" in rule.when or stay.status:
+        if "status" in rule.when or stay.status not in ("", "cancelled"):
             fact, occurred = _cause(rule, stay)
             if fact is not None and not fact.mute:
                 yield _task(rule, "", fact, occurred, stay, site, None, verify=words["goes_home"] == "verify")
@@ -42,8 +42,11 @@ def _cause(rule: Rule, stay: Stay) -> tuple[Held | None, int]:
     if when.get("expected_discharge") == ("yes",):
         fact = stay.expected or stay.admitted or stay.opening
         return fact, fact.happened if fact else 0
-    status = when.get("status", ())
-    if stay.is_discharged and ("discharged" in status[:1] or _OF_A_DISCHARGE & when.keys()):
+    if stay.status == "cancelled":
+        fact = stay.taken_back
+        return fact, fact.happened if fact else 0
+    of_the_end = when.get("status") == ("discharged",) or bool(_OF_A_DISCHARGE & when.keys())
+    if stay.is_discharged and of_the_end:
         return stay.discharge, stay.discharged_at
     if stay.status == "planned":
         return stay.planned, stay.planned.happened if stay.planned else 0

@@ -26,18 +26,18 @@ __all__ = ["wanted", "wanted_of_person"]
 def wanted(stay: Stay, site_name: str, context: Context) -> Wanted:
     """Everything that should stand because of one stay."""
     found: Wanted = {}
-    if not stay.facts and not stay.not_found:
+    if not stay.facts and not stay.not_found and stay.taken_back is None:
         return found
     site = site_of(context.given, site_name)
     words = stay_words(stay, site_name, context)
     for want in _reviews(stay, site_name, context):
         found.setdefault(want.key, want)
+    results = reported(stay, words, context.given.policy)
     if stay.status != "cancelled":
-        results = reported(stay, words, context.given.policy)
         for want in told(stay, site, words, results, context):
             found.setdefault(want.key, want)
-        for want in tasks(stay, site, words, results, context.given):
-            found.setdefault(want.key, want)
+    for want in tasks(stay, site, words, results, context.given):
+        found.setdefault(want.key, want)
     return found
 
 

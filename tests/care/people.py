@@ -145,8 +145,6 @@ class World:
     history: list[Change] = field(default_factory=list)
     acts: int = 0
 
-    # --- what happens
-
     def hear(
         self, *facts: Fact | Saying, at: datetime | None = None, gone: Iterable[Fact] = ()
     ) -> list[Change]:
@@ -231,8 +229,6 @@ class World:
         else:
             self.rows[type(change).__name__, change.patient, change.n] = change
 
-    # --- what stands
-
     def _all(self, sort: type) -> list[Any]:
         return [row for (name, _, _), row in sorted(self.rows.items()) if name == sort.__name__]
 
@@ -285,9 +281,6 @@ class World:
         kinds = {(one.patient, one.n): one.kind for one in self.notifications}
         found = [(d.act, kinds[d.patient, d.notification], d.recipient) for d in self.deliveries]
         return [one for one in found if kind is None or one[1] == kind]
-
-
-# --- what people say
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,22 @@
 """How stays open, change and close: each event of DOMAIN 1.4 and its undoing."""
 
+from dataclasses import replace
+
+from broker.care.given import Due
 from broker.notices import Location, Unknown
-from tests.care.people import FRIDAY, World, admitted, arrived, left, left_not, minutes, says
+from tests.care.people import (
+    FRIDAY,
+    GIVEN,
+    RULES,
+    World,
+    admitted,
+    arrived,
+    left,
+    left_not,
+    minutes,
+    rule,
+    says,
+)
 
 DAY = 24 * 60
 
@@ -37,6 +52,16 @@ def test_an_admission_that_never_was_is_retracted_with_all_that_followed():
     assert ("retract", "Admission", "Dr Hall") in world.told()
     world.hear(says("VisitUpdate", 7, reason="Fall from a ladder"))  # late, of the time before
     assert world.encounters[0].status == "cancelled"
+
+
+def test_a_rule_may_call_for_something_when_a_stay_is_cancelled():
+    world = World()
+    asked = rule("ask_why", Due(business_days=1), status="cancelled")
+    world.given = replace(GIVEN, rules=(*RULES, asked))
+    world.hear(admitted(0))
+    assert world.open_tasks == {"admission_review"}
+    world.hear(says("AdmissionCancelled", 10))
+    assert world.open_tasks == {"ask_why"}
 
 
 def test_admitted_again_under_the_same_number_after_the_cancel():
