@@ -104,7 +104,9 @@ class Onslaught:
         self.project = self._prepared(folder / "project")
         self.crash = folder / "crash"
         environment = {
-            "HANDOFF_BATCH_SIZE": "20",  # so that going one at a time after a kill has an end soon
+            # After a kill a worker goes one at a time for so many messages (in each slot, where there may be
+            # several workers): small, so that this has an end soon.
+            "HANDOFF_BATCH_SIZE": "5" if store else "20",
             "HANDOFF_WORK_NICE": "0",
             "BROKER_CRASH": f"@{self.crash}",
             "LD_PRELOAD": str(shim),

@@ -146,13 +146,24 @@ def test_they_come_to_the_same_end_on_postgresql(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["worker.before_save:3", "care.after_cursors:2", "care.after_commit:4"])
+@pytest.mark.parametrize("point", ["worker.before_save:3", "care.after_cursors:2"])
 def test_a_worker_that_is_killed_midway_leaves_the_same_end(
-    stores: Stores, project: Project, wanted: Meaning, tmp_path: Path, point: str
+    sqlite_stores: Stores, project: Project, wanted: Meaning, tmp_path: Path, point: str
 ) -> None:
+    killed_midway(sqlite_stores, project, wanted, tmp_path, point)
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_so_does_one_on_postgresql(
+    postgres_stores: Stores, project: Project, wanted: Meaning, tmp_path: Path
+) -> None:
+    killed_midway(postgres_stores, project, wanted, tmp_path, "care.before_commit:3")
+
+
+def killed_midway(stores: Stores, project: Project, wanted: Meaning, folder: Path, point: str) -> None:
     keep(stores, project, mixed(Random(5)))
-    killed = worked_until(stores, tmp_path / "data", point)
-    assert killed == -signal.SIGKILL
+    assert worked_until(stores, folder / "data", point) == -signal.SIGKILL
     assert difference(finish(stores, project, 400), wanted) == []
 
 

@@ -52,7 +52,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.crash
 def test_a_full_disk_is_answered_negatively_and_recovers_by_itself(
     small_disk: Path, onslaught: Callable[..., Onslaught], tmp_path: Path
 ) -> None:

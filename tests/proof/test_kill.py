@@ -22,7 +22,7 @@ WINDOWS = (1, 1, 1, 6)  # how many messages are on their way at once, for each s
 def test_what_was_acknowledged_is_there_and_its_effects_stand_once(
     attacked: Onslaught, tmp_path: Path
 ) -> None:
-    assail(attacked, cycles=5, seed=7)
+    assail(attacked, cycles=4, seed=7)
     assert_all_is_well(attacked, tmp_path)
 
 
