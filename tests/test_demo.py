@@ -1,11 +1,17 @@
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
+from typer.testing import CliRunner
 
+from broker.cli import whole
+from broker.commands import demoing
+from broker.demo.expect import Expectation
 from broker.demo.story import story
 from broker.hl7 import Message
 from broker.trial import free_ports
@@ -34,38 +40,51 @@ def test_each_message_of_a_hospital_has_a_control_id_of_its_own_but_the_one_that
     assert len(ids) - len(set(ids)) == 1
 
 
-def demo(*words):
+@pytest.fixture
+def demo(tmp_path):
+    """`broker demo` as a process on ports of its own; `address` is that of its pages."""
     ports = free_ports(6)
-    command = [sys.executable, "-m", "broker", "demo", "--web", f"127.0.0.1:{ports[0]}", *words]
-    process = subprocess.Popen(
-        [*command, "--first-port", str(ports[1])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    return process, f"http://127.0.0.1:{ports[0]}"
+    command = [sys.executable, "-m", "broker", "demo", "--data", str(tmp_path / "data")]
+    command += ["--web", f"127.0.0.1:{ports[0]}", "--first-port", str(ports[1])]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+    process.address = f"http://127.0.0.1:{ports[0]}"
+    yield process
+    process.kill()
+    process.communicate()
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("a whole broker")
-def test_the_demo_holds_what_it_expects():
-    process, _ = demo("--exit")
-    shown, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, shown + errors
-    assert "failed" not in shown
-    for part in ("What each message became", "Open tasks", "Who was told", "held"):
-        assert part in shown
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("a whole broker")
-def test_the_demo_stays_up_until_it_is_stopped(tmp_path):
-    process, address = demo("--data", str(tmp_path / "data"))
-    shown = []
-    for line in process.stdout:
-        shown.append(line)
+def test_the_demo_holds_what_it_expects_and_stays_up_until_it_is_stopped(demo, tmp_path):
+    shown = ""
+    for line in demo.stdout:
+        shown += line
         if "Ctrl-C stops it" in line:
             break
-    page = urlopen(address, timeout=10).read().decode()
+    for part in ("What each message became", "Open tasks", "Who was told", "held "):
+        assert part in shown
+    assert "failed" not in shown
+    page = urlopen(demo.address, timeout=10).read().decode()
     assert "north" in page and "lakeside" in page
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 0, "".join(shown)
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=120)
+    assert demo.returncode == 0
     assert (tmp_path / "data" / "care.db").exists()
+
+
+def test_a_demo_of_which_something_did_not_hold_ends_with_1(monkeypatch):
+    """Nothing is started: what is found is given."""
+    stage = SimpleNamespace(play=lambda told: None)
+    monkeypatch.setattr(demoing, "staged", lambda *given: nullcontext(stage))
+    monkeypatch.setattr(demoing, "_print", lambda found, expectations: None)
+    for held, code in ((True, 0), (False, 1)):
+        expectations = [Expectation("it holds", held)]
+        monkeypatch.setattr(demoing, "judge", lambda found, all_=expectations: all_)
+        assert CliRunner().invoke(whole(), ["demo", "--exit"]).exit_code == code
+
+
+def test_a_folder_that_holds_data_is_not_played_over(tmp_path):
+    (tmp_path / "care.db").touch()
+    result = CliRunner().invoke(whole(), ["demo", "--exit", "--data", str(tmp_path)])
+    assert (result.exit_code, "holds data already" in result.stderr) == (1, True)
