@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import structlog
@@ -180,5 +181,12 @@ def named(mapped: Iterable[Mapped]) -> tuple[set[Number], set[tuple[str, str]]]:
 
 def visits_of(said: Said) -> list[str]:
     """The visit numbers that a notice names."""
-    keys = ("visit_id", "retired_visit_id", "prior_visit_id")
-    return [visit for key in keys if (visit := getattr(said.notice, key, None))]
+    notice = said.notice
+    return [visit for key in _visit_keys(type(notice)) if (visit := getattr(notice, key))]
+
+
+@cache
+def _visit_keys(kind: type[Notice]) -> tuple[str, ...]:
+    return tuple(
+        key for key in ("visit_id", "retired_visit_id", "prior_visit_id") if key in kind.model_fields
+    )

@@ -67,7 +67,7 @@ def person_changes(
     wants = _wanted_of_person(after, patient)
     died = after.is_dead(patient)
     maker = Maker(record, given, placing.now, trigger)
-    maker.of = given.name_of("patient", record.authority, record.number)
+    maker.about = ("patient", record.authority, record.number)
     ground = Ground(died != before.is_dead(patient), False, died, ())
     if ground.changed or wants != was:
         maker.record = record = placing.writable(patient)

@@ -26,7 +26,15 @@ class Maker:
         self.changes: list[Change] = []
         self.encounter: int | None = None
         self.visit = 0
-        self.of: UUID | str = ""  # the name of the encounter, or of the patient
+        self.about: tuple[str, ...] = ()  # what the encounter's name, or the patient's, is made of
+        self._of: UUID | None = None
+
+    @property
+    def of(self) -> UUID:
+        """The name of the encounter, or of the patient."""
+        if self._of is None:
+            self._of = self.given.name_of(*self.about)
+        return self._of
 
     def number(self) -> int:
         """The next row's number within the patient."""

@@ -47,7 +47,7 @@ def stay_changes(
     visit = members[0] if members else record.visit(n)
     assert visit is not None
     maker = Maker(record, given, placing.now, trigger)
-    maker.of = given.name_of("encounter", record.authority, record.number, *visit.key)
+    maker.about = ("encounter", record.authority, record.number, *visit.key)
     maker.visit = n
     maker.encounter = n if stood.status or stands.status else None
     maker.changes += _put_encounter(unit, visit, stood, stands, members, maker, before, after)
@@ -143,7 +143,7 @@ def _put_encounter(
     if (now is None and was is None) or (now == was and number == before.visit_number(before.members(unit))):
         return []
     shown = now or (was and ("cancelled", *was[1:]))
-    assert shown is not None and not isinstance(maker.of, str)
+    assert shown is not None
     status = str(shown[0])
     verb = _verb(str(was[0]) if was else "", status if now else "moved")
     return [
