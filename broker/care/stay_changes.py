@@ -37,8 +37,9 @@ def stay_changes(
     for one in sorted(earlier):
         was = {**before.wanted(one), **was}
     wants = after.wanted(unit)
+    regrouped = bool(earlier) and not _same_visits(unit, before, after)
     ground = Ground(
-        changed=len(earlier) > 1 or _signature(stood, patient, before) != _signature(stands, patient, after),
+        changed=regrouped or _signature(stood, patient, before) != _signature(stands, patient, after),
         moved=bool(stood.facts) and not stands.facts and bool(members) and _is_elsewhere(placing, members[0]),
         died=after.is_dead(patient),
         facts=stands.facts,
@@ -66,9 +67,13 @@ def stay_changes(
 _NOTHING = fold((), 0)
 
 
+def _same_visits(unit: Unit, before: Side, after: Side) -> bool:
+    return [one.n for one in before.members(unit)] == [one.n for one in after.members(unit)]
+
+
 def _around_alike(unit: Unit, before: Side, after: Side) -> bool:
     """Nothing beside a stay that matters to it is other than before, nor is it made of other visits."""
-    if [one.n for one in before.members(unit)] != [one.n for one in after.members(unit)]:
+    if not _same_visits(unit, before, after):
         return False
     was, now = before.context(unit[0], unit), after.context(unit[0], unit)
     return was[:-1] == now[:-1] and before.ties is after.ties
