@@ -262,6 +262,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         else:
             messages = list(in_waves(fresh, 67))
         site.accept(messages)
+        worked = len(messages)
         watch = Stopwatch()
         profile = cProfile.Profile(time.thread_time) if given.profile else None
         before = yardstick()
@@ -269,7 +270,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             clock, cpu = time.perf_counter(), time.thread_time()
             if profile is not None:
                 profile.enable()
-            worked = site.work()
+            site.work()
             if profile is not None:
                 profile.disable()
             clock, cpu = time.perf_counter() - clock, time.thread_time() - cpu
