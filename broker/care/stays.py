@@ -7,6 +7,7 @@ here knows what came late: a stay of twenty facts is folded anew each time one c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from broker.care.record import Held, Said
@@ -127,7 +128,7 @@ class Stay:
         return (
             not (self.orders or other.orders)
             and self.started == other.started
-            and all(getattr(self, name) == getattr(other, name) for name in _ASKED)
+            and bool(_ASKED(self) == _ASKED(other))
         )
 
     @property
@@ -136,7 +137,7 @@ class Stay:
         return self.status == "discharged"
 
 
-_ASKED = tuple(name for name in Stay.__slots__ if name not in ("facts", "last_who", "orders"))
+_ASKED = attrgetter(*(name for name in Stay.__slots__ if name not in ("facts", "last_who", "orders")))
 
 
 def fold(facts: Sequence[Held], patient: int) -> Stay:
