@@ -25,7 +25,11 @@ class Played:
 
 
 def play(
-    steps: Iterable[Step], ports: Mapping[str, int], told: Callable[[Step], None], pause_secs: float = 0.15
+    steps: Iterable[Step],
+    trial: Trial,
+    ports: Mapping[str, int],
+    told: Callable[[Step], None],
+    pause_secs: float = 0.15,
 ) -> list[Played]:
     """Sends each message over its hospital's connection and waits for its answer, as hospitals do."""
     lines = {hospital: MllpLine("127.0.0.1", port, 30) for hospital, port in ports.items()}
@@ -33,6 +37,8 @@ def play(
     try:
         for step in steps:
             told(step)
+            if step.later:
+                settled(trial)
             answer = lines[step.hospital].ask(step.message)
             played.append(Played(step, answer.get("MSA-1")))
             time.sleep(pause_secs)

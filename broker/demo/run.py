@@ -62,7 +62,7 @@ class Stage:
         """Plays the story, waits until all has followed, and gathers what is there then."""
         steps = story(datetime.now(UTC))
         numbers = {id(step): number for number, step in enumerate(steps, 1)}
-        played = play(steps, self.ports, lambda step: told(step, numbers[id(step)], len(steps)))
+        played = play(steps, self.trial, self.ports, lambda step: told(step, numbers[id(step)], len(steps)))
         settled(self.trial)
         engine = open_engine(store_urls(self.trial.data).care_url, role="care")
         try:

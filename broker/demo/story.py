@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from broker.demo.people import Lakeside, North, Person
 
@@ -38,6 +38,7 @@ class Step:
     message: bytes
     answer: str = "AA"
     becomes: str = "worked"
+    later: bool = False  # sent only when everything before it has been worked and told
 
     @property
     def control_id(self) -> str:
@@ -66,8 +67,8 @@ def _north(now: datetime) -> Iterator[Step]:
         event, structure = kind.split()
         return hospital.adt(event, structure, who, ago(hours), visit, *more, pid=pid)
 
-    def step(hours: float, title: str, message: bytes, answer: str = "AA", becomes: str = "worked") -> Step:
-        return Step("north", ago(hours), title, message, answer, becomes)
+    def step(hours: float, title: str, message: bytes, **more: Any) -> Step:
+        return Step("north", ago(hours), title, message, **more)
 
     # June Hollis: from the emergency department to the ward, to intensive care, and home, twice
     came = {44: time(20)}
@@ -89,11 +90,14 @@ def _north(now: datetime) -> Iterator[Step]:
     yield step(15, "her potassium is dangerously high", hospital.result(HOLLIS, ago(15), "6.9", "HH", "F"))
     yield step(14, "she is moved to intensive care", adt(14, "A02 ADT_A02", HOLLIS, intensive))
     yield step(
-        13.5, "the laboratory corrects her potassium", hospital.result(HOLLIS, ago(13.5), "4.9", "", "C")
+        13.5,
+        "the laboratory corrects her potassium",
+        hospital.result(HOLLIS, ago(13.5), "4.9", "", "C"),
+        later=True,
     )
     yield step(9, "June Hollis is moved back to her ward", back)
     yield step(4, "June Hollis is discharged home", leaves)
-    yield step(3.5, "her discharge is cancelled: she has fever", stays)
+    yield step(3.5, "her discharge is cancelled: she has fever", stays, later=True)
     yield step(1, "June Hollis is discharged home after all", leaves_again)
 
     # Tomas Varga: his admission is sent twice; he leaves for a nursing facility
