@@ -10,7 +10,7 @@ from broker.care.groups import Ties
 from broker.care.patients import Death, death_of, said_last
 from broker.care.record import DAY, NAMED, Held, Record, Said, Summary, Visit
 from broker.care.stays import Stay, fold
-from broker.care.wanted import wanted
+from broker.care.wanted import asked_of_results, wanted
 from broker.care.wants import Context, Wanted
 
 __all__ = ["Side", "Unit"]
@@ -156,6 +156,20 @@ class Side:
         if asked.context is None or asked.site != site or not _asks_the_same(asked.context, context):
             members[0].asked = asked = _Asked(stay, site, context, wanted(stay, site, context))
         return asked.wanted
+
+    def asked_of_results(self, unit: Unit) -> bool:
+        """Whether anything may follow from a stay's results on this side."""
+        site = self.records[unit[0]].summaries[unit[1]].site
+        return asked_of_results(self.fold(unit), site, self.context(unit[0], unit))
+
+    def as_before(self, unit: Unit, before: Side) -> None:
+        """A stay stands as before: what was worked out of it then holds for its facts now."""
+        members = self.members(unit)
+        if len(members) == 1:
+            was: _Asked | None = before.members(unit)[0].asked
+            asked = was.context if was is not None else None
+            if was and asked and _asks_the_same(asked, before.context(unit[0], unit)):
+                members[0].asked = was._replace(stay=self.fold(unit))
 
 
 def _asks_the_same(one: Context, other: Context) -> bool:

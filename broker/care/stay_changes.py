@@ -31,7 +31,9 @@ def stay_changes(
     }
     stood = before.fold(unit)
     stands = after.fold(unit) if members else _NOTHING
-    if earlier == {unit} and stood.alike(stands) and _around_alike(unit, before, after):
+    alike = earlier == {unit} and stood.alike(stands) and _around_alike(unit, before, after)
+    if alike and not (before.asked_of_results(unit) or after.asked_of_results(unit)):
+        after.as_before(unit, before)
         return []
     was: Wanted = {}
     for one in sorted(earlier):

@@ -124,12 +124,8 @@ class Stay:
         return first.happened if first else 0
 
     def alike(self, other: Stay) -> bool:
-        """Whether both stand alike in everything that may be asked of them, but for when it was last said."""
-        return (
-            not (self.orders or other.orders)
-            and self.started == other.started
-            and bool(_ASKED(self) == _ASKED(other))
-        )
+        """Whether both stand alike in all that may be asked, but for results and when it was last said."""
+        return self.started == other.started and bool(_ASKED(self) == _ASKED(other))
 
     @property
     def is_discharged(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from broker.care.clocks import due_at
 from broker.care.content import iso, of_patient
-from broker.care.in_force import person_rules, tell_for
+from broker.care.in_force import person_rules, result_rules, tell_for
 from broker.care.patients import Death
 from broker.care.record import Held, Said, instant, micros
 from broker.care.stays import Stay
@@ -20,7 +20,7 @@ from broker.care.vocabulary import ADMITTED
 from broker.care.wants import Because, Context, Want, Wanted, because, site_of
 from broker.care.words import reported, stay_words, yes
 
-__all__ = ["wanted", "wanted_of_person"]
+__all__ = ["asked_of_results", "wanted", "wanted_of_person"]
 
 
 def wanted(stay: Stay, site_name: str, context: Context) -> Wanted:
@@ -39,6 +39,16 @@ def wanted(stay: Stay, site_name: str, context: Context) -> Wanted:
     for want in tasks(stay, site, words, results, context.given):
         found.setdefault(want.key, want)
     return found
+
+
+def asked_of_results(stay: Stay, site_name: str, context: Context) -> bool:
+    """Whether anything may follow from a stay's results: not where all are as one would have them."""
+    if not stay.orders:
+        return False
+    if stay.is_discharged or any(order.wrong is not None for order in stay.orders.values()):
+        return True
+    results = reported(stay, stay_words(stay, site_name, context), context.given.policy)
+    return any(one.reasons or result_rules(one.words, context.given) for one in results)
 
 
 def _reviews(stay: Stay, site_name: str, context: Context) -> Iterator[Want]:
