@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -29,28 +29,6 @@ __all__ = ["Trial", "copy_project", "free_ports"]
 
 _PORT = re.compile(rb"(?<=port:)(\s*)(\d+)")
 PARTS = ("broker.toml", "channels", "mappings", "fixtures")
-
-
-def copy_project(source: Path, target: Path, first_port: int | None = None) -> dict[int, int]:
-    """Copies a project folder; its channels' ports become free ones, or `first_port` and those after it.
-
-    Returns each port and what it became. Channels that are joined by a port stay joined.
-    """
-    for part in PARTS:
-        if (source / part).is_dir():
-            shutil.copytree(source / part, target / part)
-        elif (source / part).exists():
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source / part, target / part)
-    files = sorted((target / "channels").glob("*.yaml"))
-    ports = sorted({int(found[2]) for file in files for found in _PORT.finditer(file.read_bytes())})
-    became = free_ports(len(ports)) if first_port is None else range(first_port, first_port + len(ports))
-    moved = dict(zip(ports, became, strict=True))
-    for file in files:
-        file.write_bytes(
-            _PORT.sub(lambda found: found[1] + str(moved[int(found[2])]).encode(), file.read_bytes())
-        )
-    return moved
 
 
 _candidates = cycle(range(10_000 + os.getpid() * 37 % 20_000, 32_000))
@@ -71,6 +49,29 @@ def free_ports(count: int) -> list[int]:
                 continue
         found.append(candidate)
     return found
+
+
+def copy_project(
+    source: Path, target: Path, ports: Callable[[int], Sequence[int]] | None = free_ports
+) -> dict[int, int]:
+    """Copies a project folder; its channels' ports become those that `ports` gives (None: stay as they are).
+
+    Returns each port and what it became. Channels that are joined by a port stay joined.
+    """
+    for part in PARTS:
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part)
+        elif (source / part).exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / part, target / part)
+    files = sorted((target / "channels").glob("*.yaml"))
+    was = sorted({int(found[2]) for file in files for found in _PORT.finditer(file.read_bytes())})
+    moved = dict(zip(was, was if ports is None else ports(len(was)), strict=True))
+    for file in files:
+        file.write_bytes(
+            _PORT.sub(lambda found: found[1] + str(moved[int(found[2])]).encode(), file.read_bytes())
+        )
+    return moved
 
 
 class Trial:

@@ -32,7 +32,9 @@ def demo(
     web: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where pages are answered.")
     ] = "127.0.0.1:8080",
-    first_port: Annotated[int, typer.Option(help="The hospitals' first port; the others follow.")] = 2575,
+    first_port: Annotated[
+        int | None, typer.Option(help="Use this port and those after it.", show_default="as the channels say")
+    ] = None,
     leave: Annotated[
         bool, typer.Option("--exit", help="Stop at the end; exit 0 if all is as expected.")
     ] = False,

@@ -95,7 +95,9 @@ def staged(
     try:
         copy = folder / "project"
         shutil.rmtree(copy, ignore_errors=True)
-        copy_project(source, copy, first_port)
+        copy_project(
+            source, copy, None if first_port is None else lambda count: range(first_port, first_port + count)
+        )
         wait_for_nothing(copy / "channels" / "policy.yaml")
         project = load_project(copy)
         outside = {
