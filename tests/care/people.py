@@ -17,7 +17,7 @@ from broker.care.codec import decode, encode
 from broker.care.facts import Act, Fact, FactId
 from broker.care.given import Directory, Due, Given, Policy, Reach, Rule, SiteFacts, Tell
 from broker.care.react import react
-from broker.care.record import MissingRecords, new_record
+from broker.care.record import MissingRecords, Record, new_record
 from broker.care.rows import (
     Change,
     DeliveryPut,
@@ -197,7 +197,7 @@ class World:
         while True:
             persons = {self.records[patient].person for patient in involved}
             loaded = {
-                patient: decode(stored)
+                patient: self.read(stored)
                 for patient, stored in self.records.items()
                 if patient in involved or stored.person in persons
             }
@@ -208,15 +208,23 @@ class World:
                 involved |= missing.patients
                 continue
             break
-        for patient, record in reaction.records.items():
-            head, stays = encode(record)
-            old = self.records[patient]
-            self.records[patient] = Stored(patient, record.person, head, {**old.stays, **stays})
-            for key in record.visits:
-                self.visits[key] = patient
+        for record in reaction.records.values():
+            self.write(record)
         for change in reaction.changes:
             self._keep(change)
         return list(reaction.changes)
+
+    def read(self, stored: Stored) -> Record:
+        """A record from what is stored."""
+        return decode(stored)
+
+    def write(self, record: Record) -> None:
+        """Stores a record."""
+        head, stays = encode(record)
+        old = self.records[record.patient]
+        self.records[record.patient] = Stored(record.patient, record.person, head, {**old.stays, **stays})
+        for key in record.visits:
+            self.visits[key] = record.patient
 
     def _keep(self, change: Change) -> None:
         self.history.append(change)
