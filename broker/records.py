@@ -21,10 +21,11 @@ Number = tuple[str, str]  # authority and number
 class Remembered:
     """The records that were saved last, as they were left; each holds while the store has just that version.
 
-    Most messages are about somebody of whom another has come not long ago.
+    Most messages are about somebody of whom another has come not long ago. A thousand records of a stay each
+    take some 80 MB.
     """
 
-    def __init__(self, most: int = 2000) -> None:
+    def __init__(self, most: int = 1000) -> None:
         self._most = most
         self._held: dict[int, tuple[int, Record]] = {}
 
