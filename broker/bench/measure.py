@@ -35,11 +35,15 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class EndToEnd:
-    """How long the worker took for what was accepted, from the first message to an empty backlog."""
+    """How long the worker took: for everything, from the first message to an empty backlog, and for the
+    backlog that was left when the senders stopped, with the machine to itself."""
 
     messages: int
     secs: float
     per_second: int
+    left: int
+    left_secs: float
+    left_per_second: int
 
 
 @dataclass(slots=True)

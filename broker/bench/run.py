@@ -46,13 +46,17 @@ def bench(
     return figures
 
 
-def _worked(trial: Trial, begun: float, wait_secs: float = 600) -> EndToEnd:
+def _worked(trial: Trial, begun: float, wait_secs: float = 900) -> EndToEnd:
     """Waits until nothing is left to be worked."""
-    until = time.monotonic() + wait_secs
-    while (left := trial.status())["backlog"] and time.monotonic() < until:
-        time.sleep(0.1)
-    secs = time.monotonic() - begun
-    return EndToEnd(left["worked"], round(secs, 2), round(left["worked"] / secs))
+    stopped = time.monotonic()
+    left = trial.status()["backlog"]
+    while (status := trial.status())["backlog"] and time.monotonic() < stopped + wait_secs:
+        time.sleep(0.25)
+    now, worked = time.monotonic(), status["worked"]
+    secs, left_secs = now - begun, max(now - stopped, 0.001)
+    return EndToEnd(
+        worked, round(secs, 2), round(worked / secs), left, round(left_secs, 2), round(left / left_secs)
+    )
 
 
 def save(figures: Figures, folder: Path) -> Path:

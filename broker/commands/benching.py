@@ -42,6 +42,8 @@ def bench(
     )
     if (worked := figures.end_to_end) is not None:
         rate = f"{worked.messages:,} messages worked in {worked.secs} s, {worked.per_second:,} a second"
-        say(f"End to end: {rate}.")
+        say(f"End to end, all processes at once: {rate}.")
+        rate = f"{worked.left:,} in {worked.left_secs} s, {worked.left_per_second:,} a second"
+        say(f"The backlog that was left, the worker alone: {rate}.")
     say(f"Reading: {figures.us_per_header} us a header, {figures.us_per_15_paths} us 15 paths of a message.")
     say("The senders run on the same cores as the broker.")
