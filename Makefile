@@ -39,6 +39,7 @@ unit: venv
 
 bench: venv
 	$(BIN)/broker bench --keep bench/results
+	$(BIN)/python bench/worker.py --filled 120000
 
 # Kills at every named point and at random, with a slowed fsync: minutes, not seconds.
 crash: venv
