@@ -1,8 +1,8 @@
 """One message at a time, after a worker ended uncleanly. Floor 8.
 
 A message that kills its worker must not stop its neighbours. After an unclean end each message is
-committed as "in hand" before it is worked, until a whole batch's length is worked in every slot, or no
-slot has news; what was in hand, alone, at two deaths is refused (ARCHITECTURE section 4).
+committed as "in hand" before it is worked, until in every slot a whole batch's length is worked, or all that
+had come before; what was in hand, alone, at two deaths is refused (ARCHITECTURE section 4).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Careful:
         self._care, self._owner, self._deaths = care, owner, Counter(marks.deaths)
         counted = {ALONE} if care.alone else slots
         self._left = dict.fromkeys(counted, length) if marks.unclean else {}
+        self._since = care.now()
         if self.on:
             log.warning("worker.careful", suspects=[f"{stream}.{seq}" for stream, seq in self._deaths])
 
@@ -59,9 +60,12 @@ class Careful:
             else:
                 self._trust((counted,))
 
-    def nothing_left(self, slots: Collection[int]) -> None:
-        """These slots have no news: nothing that was in a dead worker's hands is left in them."""
-        if self.on:
+    def next_is(self, row: Row | None, slots: Collection[int]) -> None:
+        """The first of what is left in these slots, if anything is.
+
+        What came since we started was in no dead worker's hands, and neither was anything after it.
+        """
+        if self.on and (row is None or row.at > self._since):
             self._trust((ALONE,) if self._care.alone else slots)
 
     def _trust(self, counted: Collection[int]) -> None:

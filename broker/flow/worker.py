@@ -158,8 +158,7 @@ class Worker:
             run = Run((), {})
         rows = [self._reader.fetch(stream, seq) for stream, seq in asides] + list(run.rows)
         rows.sort(key=lambda row: (row.at, row.stream, row.seq))
-        if not rows:
-            careful.nothing_left(slots)
+        careful.next_is(rows[0] if rows else None, slots)
         paused = frozenset(self._care.paused())
         if len(ready) == limit:  # there may be more: what comes later in their channels waits behind them
             paused |= {aside.channel for aside in ready if aside.state == "paused"}
