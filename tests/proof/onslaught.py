@@ -169,8 +169,9 @@ class Onslaught:
         killed = [(row.stream, row.seq) for row in found if row.code == "killed_worker"]
         if killed:
             operations.release(CareStore(engine), PROVER, killed, "it was the prover who killed")
+        until(lambda: not rows_of(engine, AsideRow.seq), secs, "what was released is worked")
         engine.dispose()
-        until(lambda: self._worked() and self._told(), secs, "everything is worked and told")
+        until(self._told, secs, "everything is told")
 
     def _worked(self) -> bool:
         status = self._status()
@@ -178,11 +179,8 @@ class Onslaught:
 
     def _told(self) -> bool:
         status = self._status()
-        deliveries = status.get("deliveries", {})
-        refused = sum(channel["refused"] for channel in status.get("channels", ()))
-        return not refused and not any(
-            states.get(s, 0) for states in deliveries.values() for s in ("queued", "sending")
-        )
+        states = status.get("deliveries", {}).values()
+        return bool(status) and not any(of.get("queued") or of.get("sending") for of in states)
 
     def _status(self) -> dict[str, Any]:
         try:
