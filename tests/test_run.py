@@ -114,7 +114,10 @@ def test_a_stop_drains_a_start_goes_on_and_nobody_outlives_the_supervisor(tmp_pa
     trial = a_trial(tmp_path)
     trial.start()
     children = pids(trial)
-    send(trial, islice(traffic(), 50))
+    messages = traffic()
+    send(trial, islice(messages, 10))
+    worked(trial, 10)  # so that there are cursors
+    send(trial, islice(messages, 40))
     assert trial.stop() == 0
     assert pids(trial) == {}
     assert not any(alive(pid) for pid in children.values())
