@@ -118,6 +118,7 @@ class Onslaught:
         web = f"127.0.0.1:{free_ports(1)[0]}"
         self.trial = Trial(folder / "project", self.data, web, environment)
         self.senders: list[Sender] = []
+        self.released: set[tuple[int, int]] = set()
         self.crashes = 0
 
     def _prepared(self, folder: Path) -> Project:
@@ -169,6 +170,7 @@ class Onslaught:
         killed = [(row.stream, row.seq) for row in found if row.code == "killed_worker"]
         if killed:
             operations.release(CareStore(engine), PROVER, killed, "it was the prover who killed")
+            self.released.update(killed)
         until(lambda: not rows_of(engine, AsideRow.seq), secs, "what was released is worked")
         engine.dispose()
         until(self._told, secs, "everything is told")

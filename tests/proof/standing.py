@@ -100,6 +100,16 @@ def _content(body: bytes) -> str:
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()
 
 
+def what_stands(found: Meaning) -> Meaning:
+    """Without tasks that were withdrawn and notifications that were retracted.
+
+    A late arrival may find that what it would have called for is over: nobody was ever asked or told.
+    """
+    tasks = Counter({one: n for one, n in found["task"].items() if "withdrawn" not in one})  # type: ignore[operator]
+    told = Counter({one: n for one, n in found["notification"].items() if "retracted" not in one})  # type: ignore[operator]
+    return found | {"task": tasks, "notification": told}
+
+
 def difference(found: Meaning, wanted: Meaning) -> list[str]:
     """What stands in one and not in the other, in words."""
     said = []
