@@ -149,7 +149,7 @@ class Onslaught:
         for sender in self.senders[-len(windows) :]:
             sender.start()
 
-    def finish(self, secs: float = 120) -> None:
+    def finish(self, secs: float = 400) -> None:
         """Senders come to their ends, with a fast disk; then everything that follows is worked and told."""
         self.slow(0)
         for sender in self.senders:
@@ -161,7 +161,7 @@ class Onslaught:
                 raise sender.fault
         self.settle(secs)
 
-    def settle(self, secs: float = 120) -> None:
+    def settle(self, secs: float = 400) -> None:
         self.trial.wait_ready()
         until(self._worked, secs, "no backlog")
         # A message that was in hand, alone, at two deaths is refused and shown: a person releases it.
