@@ -93,7 +93,7 @@ class HandledRow(CareTable):
     seq: Mapped[int] = mapped_column(Big, primary_key=True)
     at: Mapped[datetime] = mapped_column(Utc, doc="when the journal took it")
     channel: Mapped[str]
-    event: Mapped[str] = mapped_column(doc="MSH-9.1^MSH-9.2")
+    event: Mapped[str] = mapped_column(doc="MSH-9.2")
     control_id: Mapped[str]
     patient: Mapped[int | None] = mapped_column(Big, doc="the patient that the message is about")
     listed: Mapped[bool] = mapped_column(
