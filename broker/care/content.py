@@ -24,6 +24,7 @@ Nested like the notices, so a mapping reads `patient.family` or `attending.npi`.
 | `former_pcp` | only of a PcpChange |
 | `corrects` | what differs from the version before: the names of watched keys |
 | `late` | true where it was first told more than policy's late_after_hours after it happened |
+| `incomplete` | true where, at the sending, a message about the patient is set aside; else left out |
 | `cause` | stream.seq of the message, the notice's kind, and when it was recorded |
 """
 

@@ -171,6 +171,8 @@ def _text(parcel: Parcel, words: str, options: Smtp) -> str:
         "retract": f"An earlier message to you ({words.lower()}) no longer holds. Please disregard it.",
     }.get(parcel.act, f"There is news about a patient in your care: {words.lower()}.")
     parts = [opening]
+    if parcel.content.get("incomplete"):
+        parts.append("Messages about this patient wait to be mended: what we know may be incomplete.")
     if options.body == "full":
         parts.append(_whole(parcel))
     if parcel.link:

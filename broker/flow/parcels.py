@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from broker.channel import Outbound
 from broker.conditions import Tables
@@ -22,7 +23,8 @@ class Rendering:
     """Makes parcels for one destination. Blocks: a message that is passed on is read from the journal.
 
     What a destination's `when` does not hold of is not told there; what was told before is still corrected
-    and retracted. `link` is what links to our pages begin with. `answer_of` makes the answer to a message.
+    and retracted. `link` is what links to our pages begin with. `answer_of` makes the answer to a message,
+    `incomplete` says of which patients a message is set aside: what is told of them says so.
     """
 
     def __init__(
@@ -33,9 +35,10 @@ class Rendering:
         link: str,
         fetch: Callable[[int, int], Row],
         answer_of: Callable[[Row, str], bytes],
+        incomplete: Callable[[Collection[int]], Collection[int]],
     ) -> None:
         self._outbound, self._compose, self._tables, self._link = outbound, compose, tables, link
-        self._fetch, self._answer_of = fetch, answer_of
+        self._fetch, self._answer_of, self._incomplete = fetch, answer_of, incomplete
 
     def __call__(self, one: Claimed, send_before: float) -> Parcel | Outcome | None:
         """The parcel; where nothing could be sent, what that means; None where it is withheld."""
@@ -43,6 +46,8 @@ class Rendering:
         if when is not None and one.act == "tell" and not when.holds(one.content, self._tables):
             return None
         try:
+            if one.notification is not None and one.patient is not None and self._incomplete([one.patient]):
+                one = replace(one, content={**one.content, "incomplete": True})
             payload = self._payload(one)
         except StoreError as error:
             return Rejected(error.code) if error.code in GONE else Failed(error.code)

@@ -158,7 +158,13 @@ class SenderService(_Untyped):  # type: ignore[misc]
         options = outbound.options
         terms = Terms(options.connections, options.safe_to_repeat, outbound.claim_secs, outbound.retry)
         render = Rendering(
-            outbound, self._compose, self._project.tables, self._link, self._journal.fetch, self._answer_of
+            outbound,
+            self._compose,
+            self._project.tables,
+            self._link,
+            self._journal.fetch,
+            self._answer_of,
+            self._care.incomplete,
         )
         drain = Drain(name, terms, lambda: options.open(self._tools), self._deliveries, render, self._world)
         drain.setServiceParent(self)

@@ -32,7 +32,7 @@ _PLAIN = (
     "kind", "visit_id", "account_id", "status", "patient_class", "class_code", "occurred_at", "admitted_at",
     "discharged_at", "expected_discharge_at", "service", "reason", "admit_source", "admission_type",
     "disposition", "disposition_code", "destination", "readmission", "planned_readmission", "admission_seen",
-    "corrects", "late", "urgency", "cause",
+    "corrects", "late", "incomplete", "urgency", "cause",
 )  # fmt: skip
 LISTS: dict[str, tuple[str, ...]] = {
     "diagnoses": ("code", "text", "system", "kind"),

@@ -29,7 +29,7 @@ from broker.flow.sender import SenderService, build_sender
 from broker.hl7 import Message, compose, read_acknowledgement
 from broker.project import load_project
 from broker.settings import Settings
-from broker.store.batch import Batch, ForwardPut, RecordPut
+from broker.store.batch import AsidePut, Batch, ForwardPut, RecordPut
 from broker.store.care import CareStore, Saved
 from broker.store.journal import Entry, Receipt, Writer
 from broker.store.open import Stores, open_engine
@@ -181,6 +181,21 @@ async def test_an_answer_that_goes_elsewhere_is_a_delivery(house: House, noted: 
     answer = read_acknowledgement(system.received[0])
     assert (answer.code, answer.control_id) == (code, "77")
     assert control_id_of(name).encode() in system.received[0]
+
+
+@ensureDeferred
+async def test_a_patient_whose_message_is_set_aside_is_told_of_as_incomplete(house: House) -> None:
+    mails = MailCatcher()
+    port = await house.listen(mails)
+    house.add("mail/smtp", "smtp", host="127.0.0.1", port=port, tls="none", sender="handoff@example.org")
+    house.tell("mail/smtp")
+    with house.care.engine.begin() as connection:
+        patient = connection.execute(text("SELECT patient FROM delivery")).scalar_one()
+    refused = AsidePut(1, 1, 1, "north", "refused", "missing", patient=patient)
+    assert isinstance(house.care.save(Batch(aside=[refused])), Saved)
+    house.start()
+    await house.until(lambda: house.states("mail/smtp") == ["delivered"])
+    assert b"may be incomplete" in mails.taken[0].raw
 
 
 @ensureDeferred
