@@ -9,7 +9,7 @@ step 3 must load, `decide` is step 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -39,29 +39,21 @@ log = structlog.get_logger()
 PUT_OFF = timedelta(hours=1)
 
 
-@dataclass(slots=True)
-class Decided:
-    """What a batch decided: the batch to save and, for each message, what became of it."""
-
-    batch: Batch
-    became: dict[tuple[int, int], HandledPut] = field(default_factory=dict)
-
-
 def decide(
     mapped: Sequence[Mapped],
     seen: Mapping[SeenKey, tuple[int, int]],
     records: Records,
     given: Given,
     bundle: str,
-) -> Decided:
+) -> Batch:
     """Step 4: what follows from each message, in order, in memory. A message that fails touches nothing."""
-    decided = Decided(Batch())
+    batch = Batch()
     known = dict(seen)
     for one in mapped:
-        _decide_one(one, known, records, given, bundle, decided)
-    decided.batch.records += records.puts()
-    decided.batch.untouched += records.untouched()
-    return decided
+        _decide_one(one, known, records, given, bundle, batch)
+    batch.records += records.puts()
+    batch.untouched += records.untouched()
+    return batch
 
 
 def _decide_one(
@@ -70,9 +62,9 @@ def _decide_one(
     records: Records,
     given: Given,
     bundle: str,
-    decided: Decided,
+    batch: Batch,
 ) -> None:
-    row, batch = one.row, decided.batch
+    row = one.row
     here, key = (row.stream, row.seq), seen_key(row)
     stands_for = known.get(key) if row.slot >= 0 and row.control_id else None
     if stands_for is not None and stands_for != here:
@@ -101,9 +93,7 @@ def _decide_one(
         batch.aside.append(_set_aside(one, patient))
     if one.answer_to:
         batch.forwards.append(_answer(one, patient, given))
-    put = _handled(one, patient, bundle)
-    batch.handled.append(put)
-    decided.became[here] = put
+    batch.handled.append(_handled(one, patient, bundle))
 
 
 def _react(one: Mapped, records: Records, given: Given, batch: Batch) -> int | None:
@@ -226,6 +216,7 @@ def decide_due(due: Iterable[tuple[int, int]], records: Records, given: Given) -
             batch.changes.append(
                 TimerPut(patient=patient, n=timer, kind="due", due_at=later, cause=Cause(None))
             )
+            batch.untouched.append((patient, records.loaded.records[patient].version))
         else:
             batch.timers_done.append((patient, timer))
     batch.records += records.puts()

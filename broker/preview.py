@@ -91,7 +91,7 @@ def previews(
 
 
 def _preview(mapped: Mapped, project: Project, channel: Channel, records: Records, given: Given) -> Preview:
-    batch = decide([mapped], {}, records, given, "").batch
+    batch = decide([mapped], {}, records, given, "")
     (became,) = batch.handled
     aside = batch.aside[0] if batch.aside else None
     refused = ": ".join(filter(None, (aside.where, aside.text))) if aside else ""

@@ -265,7 +265,7 @@ class Worker:
         loaded = self._care.records_of(patients, visits)
         records = Records(loaded, self._care.records, self._reserve, self._remembered)
         crash_at("worker.after_load")
-        return decide(mapped, seen, records, self._given(), self._bundle).batch, records
+        return decide(mapped, seen, records, self._given(), self._bundle), records
 
     def _work_timers(self, slots: Collection[int]) -> int:
         """What fell due by the database's clock, looked at once a second at most."""

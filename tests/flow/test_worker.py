@@ -12,13 +12,17 @@ import pytest
 from sqlalchemy import Engine, text
 
 from broker import operations
+from broker.care.given import Directory
+from broker.decide import decide_due, given_of
 from broker.flow.worker import Pace, Worker
 from broker.hl7 import Message, header
+from broker.ids import Names
 from broker.project import Project, load_project
+from broker.records import Records
 from broker.site import patient_key
 from broker.slots import slot_of
 from broker.store.bundles import Bundles
-from broker.store.care import CareStore
+from broker.store.care import CareStore, Saved
 from broker.store.journal import Entry, Reader, Receipt, Writer
 from broker.store.open import Stores, open_engine
 
@@ -286,3 +290,24 @@ def test_a_channel_may_ask_for_hl7s_structures_and_refuses_what_breaks_them(
     house.work(house.another(strict))
     assert house.outcomes() == ["worked", "refused"]
     assert house.rows("SELECT code FROM aside") == [("structure",)]
+
+
+def test_a_timer_that_fails_is_put_off_and_stops_nobody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.receive(house.fixture("north/a01_admission.hl7"))
+    house.work()
+    ((before,),) = house.rows("SELECT due_at FROM timer")
+    due = house.care.due_timers(house.care.now() + timedelta(days=90), range(64), 10)
+    loaded = house.care.records({one.patient for one in due})
+    records = Records(loaded, house.care.records, lambda: 0)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Records, "work", fails)
+    given = given_of(house.project, Directory(), house.care.now() + timedelta(days=90), Names(b"x" * 16))
+    batch = decide_due([(one.patient, one.n) for one in due], records, given)
+    assert isinstance(house.care.save(batch), Saved)
+    ((after,),) = house.rows("SELECT due_at FROM timer")
+    assert after != before
